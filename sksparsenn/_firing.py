@@ -1,0 +1,65 @@
+"""Who fires on what: the one thing that every search hands out and every computation reads."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._kernels import add_firing_outputs, firing_gradient, firing_of_candidates
+
+
+class Lists(NamedTuple):
+    """For neuron ``rows[k]``, the samples ``samples[starts[k] : starts[k] + counts[k]]``, ascending."""
+
+    rows: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+    samples: np.ndarray
+
+    @classmethod
+    def from_compressed(cls, indptr, indices):
+        """Lists of neurons 0, 1, ... from compressed rows without gaps."""
+        return cls(np.arange(len(indptr) - 1), indptr[:-1].copy(), np.diff(indptr), indices)
+
+
+class Firing(NamedTuple):
+    """The pairs (neuron, sample) with <w_r, x_i> > threshold, and their inner products.
+
+    Neuron ``rows[k]`` fires on ``samples[starts[k] : starts[k] + counts[k]]``, ascending;
+    ``products`` holds <w_r, x_i> at the same places, what lies between is void.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+    samples: np.ndarray
+    products: np.ndarray
+
+    @classmethod
+    def among(cls, candidates, X, W, threshold):
+        """Decide, for lists that hold at least all firing pairs, which pairs fire."""
+        counts, samples, products = firing_of_candidates(
+            X, W, candidates.rows, candidates.starts, candidates.counts, candidates.samples, threshold
+        )
+        return cls(candidates.rows, candidates.starts, counts, samples, products)
+
+    @property
+    def n_pairs(self):
+        """How many pairs fire."""
+        return int(self.counts.sum())
+
+    def outputs(self, n_samples, signs, shift, scale):
+        """f[i, o] = scale * sum_r signs[r, o] (<w_r, x_i> - shift) over the neurons r that fire on i."""
+        return add_firing_outputs(self.rows, self.starts, self.counts, self.samples, self.products, shift, signs, scale, n_samples)
+
+    def gradient(self, X, residuals, signs):
+        """Row k: sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""
+        return firing_gradient(X, self.rows, self.starts, self.counts, self.samples, residuals, signs)
+
+    def pairs(self):
+        """Compressed rows without gaps, (indptr, samples), for all neurons up to the last listed."""
+        width = int(self.rows[-1]) + 1 if len(self.rows) else 0
+        indptr = np.zeros(width + 1, dtype=np.int64)
+        indptr[self.rows + 1] = self.counts
+        np.cumsum(indptr, out=indptr)
+        inside = np.repeat(self.starts - (np.cumsum(self.counts) - self.counts), self.counts) + np.arange(indptr[-1])
+        return indptr, self.samples[inside]

@@ -1,0 +1,208 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What a network computes from lists of firing (neuron, sample) pairs.
+
+A firing pattern is stored neuron by neuron, in compressed rows that may have gaps:
+the samples on which neuron ``rows[k]`` fires are ``samples[starts[k] : starts[k] + counts[k]]``,
+ascending, and ``products`` holds <w_r, x_i> at the same places.
+
+Results are the same bits for any number of threads: work is cut into a number of
+blocks that depends on the problem alone, and sums over blocks run in block order.
+"""
+import numpy as np
+
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "simd/kernels.h" nogil:
+    float dot_strided_float(const float *, const float *, Py_ssize_t, Py_ssize_t)
+    double dot_strided_double(const double *, const double *, Py_ssize_t, Py_ssize_t)
+    void products_float(const float *, Py_ssize_t, const float *, int64_t, float *)
+    void products_double(const double *, Py_ssize_t, const double *, int64_t, double *)
+    int64_t keep_above_float(const float *, Py_ssize_t, const float *, const int32_t *, int64_t, float, int32_t *, float *)
+    int64_t keep_above_double(const double *, Py_ssize_t, const double *, const int32_t *, int64_t, double, int32_t *, double *)
+    void add_outputs_float(const int32_t *, const float *, int64_t, float, const float *, Py_ssize_t, float *)
+    void add_outputs_double(const int32_t *, const double *, int64_t, double, const double *, Py_ssize_t, double *)
+    void add_gradient_float(const float *, Py_ssize_t, const int32_t *, int64_t, const float *, const float *, Py_ssize_t, float *)
+    void add_gradient_double(const double *, Py_ssize_t, const int32_t *, int64_t, const double *, const double *, Py_ssize_t, double *)
+
+# Neurons handed to a thread at a time.
+cdef enum:
+    CHUNK = 64
+
+
+cdef real dot_strided(const real *a, const real *b, Py_ssize_t stride, Py_ssize_t d) noexcept nogil:
+    if real is float:
+        return dot_strided_float(a, b, stride, d)
+    else:
+        return dot_strided_double(a, b, stride, d)
+
+
+cdef void products(const real *X, Py_ssize_t padded, const real *w, int64_t n, real *out) noexcept nogil:
+    if real is float:
+        products_float(X, padded, w, n, out)
+    else:
+        products_double(X, padded, w, n, out)
+
+
+cdef int64_t keep_above(const real *X, Py_ssize_t padded, const real *w, const int32_t *list, int64_t count,
+                        real threshold, int32_t *kept, real *products) noexcept nogil:
+    if real is float:
+        return keep_above_float(X, padded, w, list, count, threshold, kept, products)
+    else:
+        return keep_above_double(X, padded, w, list, count, threshold, kept, products)
+
+
+cdef inline void add_outputs(const int32_t *list, const real *products, int64_t count, real shift,
+                             const real *signs, Py_ssize_t n_outputs, real *outputs) noexcept nogil:
+    if real is float:
+        add_outputs_float(list, products, count, shift, signs, n_outputs, outputs)
+    else:
+        add_outputs_double(list, products, count, shift, signs, n_outputs, outputs)
+
+
+cdef inline void add_gradient(const real *X, Py_ssize_t padded, const int32_t *list, int64_t count,
+                              const real *residuals, const real *signs, Py_ssize_t n_outputs, real *gradient) noexcept nogil:
+    if real is float:
+        add_gradient_float(X, padded, list, count, residuals, signs, n_outputs, gradient)
+    else:
+        add_gradient_double(X, padded, list, count, residuals, signs, n_outputs, gradient)
+
+
+def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
+                         const int64_t[::1] counts, const int32_t[::1] candidates, double threshold):
+    """Keep, of each neuron's candidate samples, those on which it fires: <W[r], X[i]> > threshold.
+
+    Returns the counts of firing samples, and arrays of the samples and of their
+    inner products with the same gaps as `candidates`.  X and W are padded to a
+    multiple of eight columns.
+    """
+    cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], k, chunk, n_chunks = (n_rows + CHUNK - 1) // CHUNK
+    cdef real cut = <real>threshold
+    fired = np.empty(n_rows, dtype=np.int64)
+    samples = np.empty(candidates.shape[0], dtype=np.int32)
+    products = np.empty(candidates.shape[0], dtype=np.asarray(W).dtype)
+    cdef int64_t[::1] fired_view = fired
+    cdef int32_t[::1] samples_view = samples
+    cdef real[::1] products_view = products
+    if candidates.shape[0] == 0:
+        fired[:] = 0
+        return fired, samples, products
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True):
+        for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
+            fired_view[k] = keep_above(&X[0, 0], padded, &W[rows[k], 0], &candidates[0] + starts[k], counts[k], cut,
+                                       &samples_view[0] + starts[k], &products_view[0] + starts[k])
+    return fired, samples, products
+
+
+cdef Py_ssize_t output_blocks(Py_ssize_t entries) noexcept nogil:
+    # Enough blocks to keep threads busy, fewer where their private outputs would fill memory.
+    return max(4, min(32, (1 << 24) // max(entries, 1)))
+
+
+def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
+                       const int32_t[::1] samples, const real[::1] products, double shift, const real[:, ::1] signs,
+                       double scale, Py_ssize_t n_samples):
+    """outputs[i, o] = scale * sum_r signs[r, o] * (<w_r, x_i> - shift) over the neurons r that fire on i.
+
+    Neurons are summed in blocks of consecutive numbers, so a sample's output does
+    not depend on which other samples are evaluated with it.
+    """
+    cdef Py_ssize_t n_outputs = signs.shape[1], width = signs.shape[0], entries = n_samples * n_outputs
+    cdef Py_ssize_t n_blocks = output_blocks(entries), block, k, e
+    cdef real shift_ = <real>shift
+    cdef double total
+    dtype = np.asarray(signs).dtype
+    cdef real[:, ::1] partial = np.zeros((n_blocks, max(entries, 1)), dtype=dtype)
+    outputs = np.zeros((n_samples, n_outputs), dtype=dtype)
+    cdef real[::1] outputs_view = outputs.reshape(-1)
+    cdef int64_t[::1] bounds = np.searchsorted(rows, np.arange(n_blocks + 1) * width // n_blocks).astype(np.int64)
+    if samples.shape[0] == 0 or entries == 0:
+        return outputs
+    for block in prange(n_blocks, schedule="dynamic", nogil=True):
+        for k in range(bounds[block], bounds[block + 1]):
+            add_outputs(&samples[0] + starts[k], &products[0] + starts[k], counts[k], shift_,
+                        &signs[rows[k], 0], n_outputs, &partial[block, 0])
+    for e in prange(entries, schedule="static", nogil=True):
+        total = 0
+        for block in range(n_blocks):
+            total = total + partial[block, e]
+        outputs_view[e] = <real>(scale * total)
+    return outputs
+
+
+def firing_gradient(const real[:, ::1] X, const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
+                    const int32_t[::1] samples, const real[:, ::1] residuals, const real[:, ::1] signs):
+    """gradient[k, :] = sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""
+    cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], n_outputs = signs.shape[1]
+    cdef Py_ssize_t k, chunk, n_chunks = (n_rows + CHUNK - 1) // CHUNK
+    gradient = np.zeros((n_rows, padded), dtype=np.asarray(X).dtype)
+    cdef real[:, ::1] gradient_view = gradient
+    if samples.shape[0] == 0 or n_rows == 0:
+        return gradient
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True):
+        for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
+            add_gradient(&X[0, 0], padded, &samples[0] + starts[k], counts[k], &residuals[0, 0],
+                         &signs[rows[k], 0], n_outputs, &gradient_view[k, 0])
+    return gradient
+
+
+def descend_all(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t[::1] rows,
+                const real[:, ::1] gradient, double scale, double learning_rate, double momentum, bint nesterov, double alpha):
+    """One step of gradient descent with momentum on every neuron, those without firing samples included.
+
+    With g = scale * gradient + alpha * (W - anchor):  velocity <- momentum * velocity - learning_rate * g,
+    and W moves by velocity (or, with Nesterov's, by momentum * velocity - learning_rate * g).
+    """
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r, j, block, k
+    cdef Py_ssize_t n_blocks = (m + CHUNK - 1) // CHUNK
+    cdef real g, v, s = <real>scale, eta = <real>learning_rate, mu = <real>momentum, a = <real>alpha
+    cdef int64_t[::1] first = np.searchsorted(rows, np.arange(n_blocks) * CHUNK).astype(np.int64)
+    cdef bint fires
+    for block in prange(n_blocks, schedule="static", nogil=True):
+        k = first[block]
+        for r in range(block * CHUNK, min((block + 1) * CHUNK, m)):
+            fires = k < rows.shape[0] and rows[k] == r
+            for j in range(padded):
+                g = a * (W[r, j] - anchor[r, j])
+                if fires:
+                    g = g + s * gradient[k, j]
+                v = mu * velocity[r, j] - eta * g
+                velocity[r, j] = v
+                W[r, j] = W[r, j] + (mu * v - eta * g if nesterov else v)
+            if fires:
+                k = k + 1
+
+
+def descend_firing(real[:, ::1] W, const int64_t[::1] rows, const real[:, ::1] gradient, double step):
+    """W[rows[k]] -= step * gradient[k]: a step without momentum or ridge touches only neurons that fired."""
+    cdef Py_ssize_t k, j
+    cdef real s = <real>step
+    for k in prange(rows.shape[0], schedule="static", nogil=True):
+        for j in range(W.shape[1]):
+            W[rows[k], j] = W[rows[k], j] - s * gradient[k, j]
+
+
+def transpose_lists(const int64_t[::1] indptr, const int32_t[::1] indices, Py_ssize_t n_columns):
+    """Compressed rows of the transpose: for each column, the rows that list it, ascending."""
+    cdef Py_ssize_t n_rows = indptr.shape[0] - 1, i, c
+    cdef int64_t p
+    columns_indptr = np.zeros(n_columns + 1, dtype=np.int64)
+    rows_of_column = np.empty(indices.shape[0], dtype=np.int32)
+    cdef int64_t[::1] place = columns_indptr
+    cdef int32_t[::1] out = rows_of_column
+    with nogil:
+        for p in range(indices.shape[0]):
+            place[indices[p] + 1] += 1
+        for c in range(n_columns):
+            place[c + 1] += place[c]
+        for i in range(n_rows):
+            for p in range(indptr[i], indptr[i + 1]):
+                c = indices[p]
+                out[place[c]] = i
+                place[c] += 1
+        # Each place now holds its column's end: shift by one to restore the starts.
+        for c in range(n_columns, 0, -1):
+            place[c] = place[c - 1]
+        place[0] = 0
+    return columns_indptr, rows_of_column

@@ -1,0 +1,81 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The lists of a MarginLists: stored with gaps in one array, measured, filled and narrowed."""
+import numpy as np
+
+from cython.parallel cimport prange
+from libc.math cimport sqrt
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from sksparsenn._kernels cimport keep_above, real
+
+
+def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
+    """The Euclidean distance of each row of W to the same row of the reference."""
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r, j
+    cdef double total, difference
+    distances = np.empty(m)
+    cdef double[::1] out = distances
+    for r in prange(m, schedule="static", nogil=True):
+        total = 0
+        for j in range(padded):
+            difference = <double>W[r, j] - <double>reference[r, j]
+            total = total + difference * difference
+        out[r] = sqrt(total)
+    return distances
+
+
+def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, const int64_t[::1] counts, int32_t[::1] target,
+               const int64_t[::1] target_starts):
+    """Copy list k from source_starts[k] of one array to target_starts[k] of another."""
+    cdef Py_ssize_t k
+    for k in prange(counts.shape[0], schedule="static", nogil=True):
+        if counts[k] > 0:
+            memcpy(&target[target_starts[k]], &source[source_starts[k]], counts[k] * sizeof(int32_t))
+
+
+def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts,
+                 const int64_t[::1] starts, int64_t[::1] counts, int32_t[::1] samples):
+    """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k]."""
+    cdef Py_ssize_t k, padded = X.shape[1]
+    cdef int64_t r
+    cdef int failed = 0
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=64, nogil=True):
+        r = rows[k]
+        if counts[r] > 0:
+            failed |= narrow_list(&X[0, 0], padded, &W[r, 0], &samples[starts[r]], &counts[r], cuts[k]) < 0
+    if failed:
+        raise MemoryError("no memory to narrow margin lists")
+
+
+cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count, real cut) noexcept nogil:
+    cdef real *products = <real *>malloc(count[0] * sizeof(real))
+    if products == NULL:
+        return -1
+    count[0] = keep_above(X, padded, w, samples, count[0], cut, samples, products)
+    free(products)
+    return 0
+
+
+def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
+                   const int32_t[::1] position):
+    """The lists with sample i replaced by position[i], and left out where that is negative: (starts, counts, samples)."""
+    cdef Py_ssize_t k, n_rows = rows.shape[0]
+    cdef int64_t p, place
+    restricted_counts = np.zeros(n_rows, dtype=np.int64)
+    cdef int64_t[::1] out_counts = restricted_counts
+    for k in prange(n_rows, schedule="static", nogil=True):
+        for p in range(starts[k], starts[k] + counts[k]):
+            out_counts[k] += position[samples[p]] >= 0
+    restricted_starts = np.cumsum(restricted_counts) - restricted_counts
+    restricted = np.empty(int(restricted_counts.sum()), dtype=np.int32)
+    cdef int64_t[::1] out_starts = restricted_starts
+    cdef int32_t[::1] out = restricted
+    for k in prange(n_rows, schedule="static", nogil=True):
+        place = out_starts[k]
+        for p in range(starts[k], starts[k] + counts[k]):
+            if position[samples[p]] >= 0:
+                out[place] = position[samples[p]]
+                place = place + 1
+    return restricted_starts, restricted_counts, restricted

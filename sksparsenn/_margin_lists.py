@@ -1,0 +1,284 @@
+"""MarginLists: per neuron, the samples that could fire before it has moved further than its margin."""
+
+import numpy as np
+
+from sksparsenn._firing import Firing, Lists
+from sksparsenn._margin import copy_lists, narrow_lists, restrict_lists, row_distances
+from sksparsenn._memory import require_memory
+from sksparsenn._points import as_points, padded_rows
+from sksparsenn._scan import longest, pack, points_beyond, rounding_error
+from sksparsenn._work import Work
+
+# The cost of one pair in a scan, in units of one pair of a list; measured for 5 to 64 features.
+COST_OF_SCANNED_PAIR = 0.15
+
+# Neurons are asked every so many queries whether a narrower margin would do by now.
+QUERIES_BETWEEN_REVIEWS = 16
+
+# Margins to choose among, in units of the typical spread of a neuron's products over the samples.
+MARGINS = np.geomspace(1e-3, 1.0, 31)
+FIRST_MARGIN = 0.1
+
+# Neurons whose samples are counted to foresee the size of all lists.
+NEURONS_SAMPLED = 256
+
+
+class MarginLists:
+    """Exact search for firing pairs that looks only at pairs close to firing.
+
+    For neuron r with weights w_r the lists hold every sample i with
+    <v_r, x_i> > threshold - s_r, where v_r are the weights at its last scan and s_r
+    its margin.  By Cauchy-Schwarz no sample outside the list fires while
+    ||w_r - v_r|| max_i ||x_i|| <= s_r, less an allowance for rounding.  A query
+    therefore evaluates listed pairs, and scans all samples again only for neurons
+    that have used up their margin.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Samples.  float32 is kept, everything else becomes float64.
+
+    W : array-like of shape (n_neurons, n_features)
+        Weights to build the first lists for, converted to the precision of X.
+
+    threshold : float
+        Neuron r fires on sample i where <w_r, x_i> > threshold.
+
+    margin : float, optional
+        A fixed margin s for all neurons, in units of the inner products.  By
+        default every neuron has its own, chosen at each scan to balance the
+        growth of its list against the scans to come: with p the firing share,
+        v the distance per query it has been moving and c the relative cost of a
+        scanned pair, s minimises p exp(beta s) + c v / s, where beta is measured
+        as the logarithm of listed over firing pairs per unit of margin.
+
+    Attributes
+    ----------
+    margins : ndarray of shape (n_neurons,)
+        The margins in force.
+
+    n_listed : int
+        Pairs on the lists.
+
+    Raises
+    ------
+    MemoryError
+        If the lists would not fit into the available memory; the message names
+        the amount.
+
+    Notes
+    -----
+    The lists are the neighbour lists of molecular dynamics (Verlet 1967) and the
+    bounds of Elkan's k-means, applied to neurons and samples.  They are no part of
+    the papers on shifted ReLU networks: in theory, where samples number less than
+    the inverse of the firing share, the half-space index has the better bound; in
+    practice its cost grows with the dimension, and that of the lists does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksparsenn import MarginLists
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    >>> W = np.array([[2.0, 0.0], [0.0, 2.0]])
+    >>> lists = MarginLists(X, W, threshold=1.0)
+    >>> indptr, samples = lists.query(W)
+    >>> indptr, samples
+    (array([0, 2, 4]), array([0, 2, 1, 2], dtype=int32))
+    >>> indptr, samples = lists.query(W + 0.05)
+    >>> samples
+    array([0, 2, 1, 2], dtype=int32)
+    """
+
+    def __init__(self, X, W, threshold, *, margin=None):
+        X = as_points(X, "X")
+        W = as_points(W, "W", X.shape[1], X.dtype)
+        if not np.isfinite(threshold):
+            raise ValueError(f"threshold={threshold!r} must be a finite number.")
+        if margin is not None and not (np.isfinite(margin) and margin >= 0):
+            raise ValueError(f"margin={margin!r} must be a number of at least 0, or None.")
+        self.threshold = float(threshold)
+        self.margin = margin
+        self.n_samples, self.n_neurons = len(X), len(W)
+        self._X = padded_rows(X)
+        # Columns of zeros, as padding leaves them, add nothing to any product.
+        used = np.flatnonzero(X.any(axis=0))
+        self._n_features = int(used[-1]) + 1 if len(used) else 1
+        self._blocks = pack(X, self._n_features)
+        self._reach = longest(X)
+        W = padded_rows(W)
+        self._reference = W.copy()
+        self._norms = np.linalg.norm(W.astype(np.float64), axis=1)
+        self._scale = self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
+        self._growth = None  # beta: how fast lists grow with the margin, once measured
+        self._queries = 0
+        self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
+        self.margins = np.full(self.n_neurons, FIRST_MARGIN * self._scale if margin is None else float(margin))
+        self._build(W)
+
+    @property
+    def n_listed(self):
+        return int(self._counts.sum())
+
+    # -- lists --------------------------------------------------------------------------
+
+    def _scan(self, W, margins):
+        """Compressed lists of the samples within the margins, by one pass over all samples."""
+        cuts = (self.threshold - margins).astype(W.dtype)
+        return points_beyond(self._blocks, W, cuts, self._reach, superset=True)
+
+    def _build(self, W):
+        sampled = np.unique(np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int))
+        if len(sampled):
+            listed = self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1] / len(sampled) * self.n_neurons
+            # Twice while the lists are gathered; then the lists, and who fires with which product.
+            needed = listed * 1.25 * (8 + W.itemsize)
+            require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
+        indptr, samples = self._scan(W, self.margins)
+        self._counts = np.diff(indptr)
+        self._capacities = self._counts + self._counts // 8 + 4
+        self._starts = np.cumsum(self._capacities) - self._capacities
+        self._samples = np.empty(int(self._capacities.sum()), dtype=np.int32)
+        self._end = len(self._samples)
+        copy_lists(samples, indptr[:-1].copy(), self._counts, self._samples, self._starts)
+        self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
+
+    def _replace(self, rows, indptr, samples):
+        """Give the neurons of `rows` new lists, where they stood or, if too long, at the end of the array."""
+        counts = np.diff(indptr)
+        outgrown = rows[counts > self._capacities[rows]]
+        self._counts[rows] = counts
+        if len(outgrown):
+            room = self._counts[outgrown] + self._counts[outgrown] // 8 + 4
+            self._capacities[outgrown] = room
+            if self._end + room.sum() > len(self._samples):
+                keep = np.ones(self.n_neurons, dtype=bool)
+                keep[rows] = False
+                self._rearrange(np.flatnonzero(keep))
+            else:
+                self._starts[outgrown] = self._end + np.cumsum(room) - room
+                self._end += int(room.sum())
+        copy_lists(samples, indptr[:-1].copy(), counts, self._samples, self._starts[rows])
+
+    def _rearrange(self, keep):
+        """Move the lists of the neurons in `keep` to a new array with an eighth to spare."""
+        starts = np.cumsum(self._capacities) - self._capacities
+        self._end = int(self._capacities.sum())
+        samples = np.empty(self._end + self._end // 8, dtype=np.int32)
+        copy_lists(self._samples, self._starts[keep], self._counts[keep], samples, starts[keep])
+        self._starts, self._samples = starts, samples
+
+    # -- margins ------------------------------------------------------------------------
+
+    def _limits(self):
+        """How far each neuron may move: its margin, less what rounding may take, per unit of sample length."""
+        if self._reach == 0:
+            return np.full(self.n_neurons, np.inf)
+        error = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold))
+        return (self.margins - rounding) / self._reach
+
+    def _best_margins(self, drift):
+        """The margins that minimise listed pairs plus scanned pairs, for neurons that move by `drift` a query."""
+        if self.margin is not None or self._growth is None:
+            return np.full(len(drift), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
+        margins = MARGINS * self._scale
+        listed = self._share * np.exp(self._growth * margins)
+        scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
+        return margins[np.argmin(listed + scanned, axis=1)]
+
+    def _update(self, W):
+        """Make the lists hold for weights W: scan anew for the neurons that have used up their margin."""
+        self._queries += 1
+        moved = row_distances(W, self._reference)
+        # The negation also catches NaN.
+        rows = np.flatnonzero(~(moved <= self._limits()))
+        drift = moved / np.maximum(self._queries - self._scanned_at, 1)
+        if len(rows):
+            self.margins[rows] = self._best_margins(drift[rows])
+            self._settle(rows, W)
+            weights = np.ascontiguousarray(W[rows])
+            self._replace(rows, *self._scan(weights, self.margins[rows]))
+        work = Work(len(rows) * self.n_samples, 0, len(rows))
+        if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
+            work += self._review(W, moved, drift, rows)
+        return work
+
+    def _review(self, W, moved, drift, just_scanned):
+        """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
+        best = self._best_margins(drift)
+        left = self.margins - moved * self._reach
+        left[just_scanned] = 0
+        rows = np.flatnonzero(2 * best < left * 0.999)
+        if not len(rows):
+            return Work(0, 0, 0)
+        evaluated = int(self._counts[rows].sum())
+        self.margins[rows] = best[rows]
+        self._settle(rows, W)
+        error = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold))
+        narrow_lists(self._X, W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
+        return Work(evaluated, 0, 0)
+
+    def _settle(self, rows, W):
+        """Measure movement of these neurons from here on."""
+        self._reference[rows] = W[rows]
+        self._norms[rows] = np.linalg.norm(W[rows].astype(np.float64), axis=1)
+        self._scanned_at[rows] = self._queries
+
+    # -- queries ------------------------------------------------------------------------
+
+    def firing(self, W, samples=None):
+        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
+        work = self._update(W) + self._work_to_report
+        self._work_to_report = Work(0, 0, 0)
+        lists = Lists(np.arange(self.n_neurons), self._starts, self._counts, self._samples)
+        X = self._X
+        if samples is not None:
+            position = np.full(self.n_samples, -1, dtype=np.int32)
+            position[samples] = np.arange(len(samples))
+            X = np.ascontiguousarray(X[samples])
+            lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
+        pattern = Firing.among(lists, X, W, self.threshold)
+        work += Work(int(lists.counts.sum()), 0, 0)
+        if samples is None:
+            self._measure(pattern)
+        return pattern, work
+
+    def _measure(self, pattern):
+        """Learn from a full query how lists grow with the margin."""
+        firing, listed, margin = pattern.n_pairs, self.n_listed, self.margins.mean()
+        if firing and listed > firing and margin > 0:
+            self._share = firing / (self.n_samples * self.n_neurons)
+            self._growth = np.log(listed / firing) / margin
+
+    def query(self, W, *, return_work=False):
+        """Report, for each neuron, the samples it fires on.
+
+        Parameters
+        ----------
+        W : array-like of shape (n_neurons, n_features)
+            The weights now.
+
+        return_work : bool, default=False
+            Whether to return what the search did as well.
+
+        Returns
+        -------
+        indptr : ndarray of shape (n_neurons + 1,), int64
+
+        samples : ndarray of int32
+            Neuron r fires on ``samples[indptr[r] : indptr[r + 1]]``, ascending.
+
+        work : Work
+            Named tuple of counts; only if `return_work`.
+        """
+        W = np.asarray(W)
+        W = as_points(W, "W", None, self._X.dtype)
+        if len(W) != self.n_neurons:
+            raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
+        W = padded_rows(W)
+        if W.shape[1] != self._X.shape[1]:
+            raise ValueError(f"W does not have the columns of X.")
+        pattern, work = self.firing(W)
+        indptr, samples = pattern.pairs()
+        return (indptr, samples, work) if return_work else (indptr, samples)

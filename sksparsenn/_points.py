@@ -1,0 +1,48 @@
+"""Rows of numbers as the searches take them: checked, contiguous, padded."""
+
+import numpy as np
+
+LANES = 8
+
+
+def as_points(points, name, n_features=None, dtype=None):
+    """A C-contiguous matrix of finite float32 or float64 numbers, or an error that says what is wrong."""
+    points = np.asarray(points)
+    if points.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got an array of {points.dtype}.")
+    if dtype is None:
+        dtype = np.float32 if points.dtype == np.float32 else np.float64
+    if points.ndim != 2 or points.shape[1] == 0:
+        raise ValueError(f"{name} must be a matrix with a row for each point and at least one column, got shape {points.shape}.")
+    if n_features is not None and points.shape[1] != n_features:
+        raise ValueError(f"{name} has {points.shape[1]} columns where {n_features} are expected.")
+    if len(points) >= np.iinfo(np.int32).max:
+        raise ValueError(f"{name} has {len(points)} rows: rows are numbered with 32 bits.")
+    with np.errstate(over="ignore"):
+        points = np.ascontiguousarray(points, dtype=dtype)
+    if not np.isfinite(points).all():
+        raise ValueError(f"{name} holds NaN or infinity (in {np.dtype(dtype).name}): remove or replace such values.")
+    return points
+
+
+def as_normals(normals, thresholds, n_features, dtype):
+    """Query normals as a matrix and a threshold for each, in the precision of the index."""
+    normals = as_points(np.atleast_2d(np.asarray(normals)), "normals", n_features, dtype)
+    with np.errstate(over="ignore"):
+        thresholds = np.asarray(thresholds, dtype=dtype)
+    if thresholds.ndim > 1 or thresholds.size not in (1, len(normals)):
+        raise ValueError(f"{thresholds.size} thresholds for {len(normals)} normals: give one for each, or one for all.")
+    if np.isnan(thresholds).any():
+        raise ValueError("thresholds hold NaN: give numbers (infinite ones are allowed).")
+    return normals, np.ascontiguousarray(np.broadcast_to(thresholds.ravel() if thresholds.ndim else thresholds, len(normals)))
+
+
+def padded_rows(points):
+    """The same rows with zero columns appended up to a multiple of eight, which inner products run over."""
+    n_rows, n_features = points.shape
+    padded = -(-n_features // LANES) * LANES
+    if padded == n_features:
+        return np.ascontiguousarray(points)
+    rows = np.zeros((n_rows, padded), dtype=points.dtype)
+    rows[:, :n_features] = points
+    return rows

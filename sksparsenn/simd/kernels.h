@@ -1,0 +1,34 @@
+/* The kernels as Cython sees them: each function once for float, once for double. */
+#ifndef SKSPARSENN_KERNELS_H
+#define SKSPARSENN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DECLARE_EXACT(REAL, SUFFIX) \
+    REAL dot_strided_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t stride, ptrdiff_t d); \
+    void products_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, int64_t n, REAL *products); \
+    int64_t keep_above_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list, \
+                                int64_t count, REAL threshold, int32_t *kept, REAL *products); \
+    void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
+                              const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
+    void add_gradient_##SUFFIX(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count, \
+                               const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, \
+                               REAL *gradient);
+
+#define DECLARE_SCAN(REAL, SUFFIX) \
+    uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
+                                   const REAL *normals, ptrdiff_t normal_stride, const REAL *low, \
+                                   const REAL *high, int n_normals, int32_t *const *found, \
+                                   int64_t *lengths); \
+    uint64_t scan_leaf_##SUFFIX(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, const REAL *normal, \
+                                REAL low, REAL high, uint64_t *sure); \
+    uint32_t classify_children_##SUFFIX(const REAL *node, ptrdiff_t d, const REAL *normal, REAL norm, \
+                                        REAL error, REAL tiny, REAL threshold, uint32_t *inside);
+
+DECLARE_EXACT(float, float)
+DECLARE_EXACT(double, double)
+DECLARE_SCAN(float, float)
+DECLARE_SCAN(double, double)
+
+#endif
