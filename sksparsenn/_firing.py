@@ -35,11 +35,17 @@ class Firing(NamedTuple):
     products: np.ndarray
 
     @classmethod
-    def among(cls, candidates, X, W, threshold):
-        """Decide, for lists that hold at least all firing pairs, which pairs fire."""
-        counts, samples, products = firing_of_candidates(
-            X, W, candidates.rows, candidates.starts, candidates.counts, candidates.samples, threshold
-        )
+    def among(cls, candidates, X, W, threshold, reuse=None):
+        """Decide, for lists that hold at least all firing pairs, which pairs fire.
+
+        The memory of a pattern that is no longer needed may be given as `reuse`.
+        """
+        room = len(candidates.samples)
+        if reuse is None or not room <= len(reuse.samples) <= 2 * room or reuse.samples is candidates.samples:
+            samples, products = np.empty(room, dtype=np.int32), np.empty(room, dtype=X.dtype)
+        else:
+            samples, products = reuse.samples, reuse.products
+        counts = firing_of_candidates(X, W, *candidates, threshold, samples, products)
         return cls(candidates.rows, candidates.starts, counts, samples, products)
 
     @property

@@ -1,5 +1,7 @@
 """HalfSpaceIndex: exact half-space reporting, by a tree where that pays and by a scan elsewhere."""
 
+from numbers import Real
+
 import numpy as np
 
 from sksparsenn._points import as_normals, as_points
@@ -83,7 +85,7 @@ class HalfSpaceIndex:
 
     def __init__(self, points, *, leaf_size=64, method="auto"):
         points = as_points(points, "points")
-        if leaf_size != int(leaf_size) or leaf_size < 1:
+        if not (isinstance(leaf_size, Real) and leaf_size >= 1 and float(leaf_size).is_integer()):
             raise ValueError(f"leaf_size={leaf_size!r} must be a whole number of at least 1.")
         if method not in ("auto", "tree", "scan"):
             raise ValueError(f"method={method!r} must be one of 'auto', 'tree' and 'scan'.")
@@ -114,7 +116,7 @@ class HalfSpaceIndex:
                 self.method_ = "scan"
         if self.method_ == "scan":
             self._place(points, ids)
-        self._loose_after = LOOSENESS * self._spread.sum() if self.method_ == "tree" else np.inf
+        self._loose_after = LOOSENESS * self._total_spread() if self.method_ == "tree" else np.inf
 
     def _place(self, points, ids):
         """Put points into consecutive slots, with spare leaves for insertions."""
@@ -147,6 +149,11 @@ class HalfSpaceIndex:
             groups = np.unique(groups // FANOUT)
             bound_parents(self._nodes[level - 1], self._alive[level - 1], groups, self._nodes[level], self._alive[level])
 
+    def _total_spread(self):
+        # As a Python float, which overflows to infinity in silence.
+        with np.errstate(over="ignore"):
+            return float(self._spread.sum())
+
     @property
     def _n_leaves(self):
         return -(-self._n_slots // self.leaf_size)
@@ -156,7 +163,7 @@ class HalfSpaceIndex:
         normals = points[np.linspace(0, len(points) - 1, PROBES).astype(int)]
         sample = points[np.linspace(0, len(points) - 1, min(len(points), PROBE_SAMPLE)).astype(int)]
         with np.errstate(over="ignore", invalid="ignore"):
-            thresholds = np.quantile(np.nan_to_num(normals @ sample.T), 1 - PROBE_FRACTION, axis=1)
+            thresholds = np.quantile(np.nan_to_num(normals @ sample.T), 1 - PROBE_FRACTION, axis=1, method="lower")
         _, work = self.count(normals, thresholds, return_work=True)
         block = self.leaf_size // self.leaf_blocks
         walking = work.nodes_visited * COST_OF_NODE + work.pairs_evaluated / block * COST_OF_LEAF_BLOCK
@@ -304,7 +311,7 @@ class HalfSpaceIndex:
         if len(points) != len(ids):
             raise ValueError(f"update() got {len(ids)} ids and {len(points)} points: give one point for each id.")
         self._write(self._slots[ids], points)
-        if self._spread.sum() > self._loose_after:
+        if self._total_spread() > self._loose_after:
             self._rebuild()
 
     def _write(self, slots, points):

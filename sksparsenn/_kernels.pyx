@@ -26,9 +26,9 @@ cdef extern from "simd/kernels.h" nogil:
     void add_gradient_float(const float *, Py_ssize_t, const int32_t *, int64_t, const float *, const float *, Py_ssize_t, float *)
     void add_gradient_double(const double *, Py_ssize_t, const int32_t *, int64_t, const double *, const double *, Py_ssize_t, double *)
 
-# Neurons handed to a thread at a time.
 cdef enum:
-    CHUNK = 64
+    CHUNK = 64  # neurons handed to a thread at a time
+    WORTH_THREADS = 1 << 14  # pairs or entries below which starting threads costs more than it saves
 
 
 cdef real dot_strided(const real *a, const real *b, Py_ssize_t stride, Py_ssize_t d) noexcept nogil:
@@ -70,29 +70,25 @@ cdef inline void add_gradient(const real *X, Py_ssize_t padded, const int32_t *l
 
 
 def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
-                         const int64_t[::1] counts, const int32_t[::1] candidates, double threshold):
+                         const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
+                         real[::1] products):
     """Keep, of each neuron's candidate samples, those on which it fires: <W[r], X[i]> > threshold.
 
-    Returns the counts of firing samples, and arrays of the samples and of their
-    inner products with the same gaps as `candidates`.  X and W are padded to a
-    multiple of eight columns.
+    Firing samples and their inner products are written to `samples` and `products`
+    with the gaps of `candidates`; returns how many each neuron has.  X and W are padded
+    to a multiple of eight columns.
     """
     cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], k, chunk, n_chunks = (n_rows + CHUNK - 1) // CHUNK
     cdef real cut = <real>threshold
-    fired = np.empty(n_rows, dtype=np.int64)
-    samples = np.empty(candidates.shape[0], dtype=np.int32)
-    products = np.empty(candidates.shape[0], dtype=np.asarray(W).dtype)
+    fired = np.zeros(n_rows, dtype=np.int64)
     cdef int64_t[::1] fired_view = fired
-    cdef int32_t[::1] samples_view = samples
-    cdef real[::1] products_view = products
     if candidates.shape[0] == 0:
-        fired[:] = 0
-        return fired, samples, products
-    for chunk in prange(n_chunks, schedule="dynamic", nogil=True):
+        return fired
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
         for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
             fired_view[k] = keep_above(&X[0, 0], padded, &W[rows[k], 0], &candidates[0] + starts[k], counts[k], cut,
-                                       &samples_view[0] + starts[k], &products_view[0] + starts[k])
-    return fired, samples, products
+                                       &samples[0] + starts[k], &products[0] + starts[k])
+    return fired
 
 
 cdef Py_ssize_t output_blocks(Py_ssize_t entries) noexcept nogil:
@@ -119,11 +115,11 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
     cdef int64_t[::1] bounds = np.searchsorted(rows, np.arange(n_blocks + 1) * width // n_blocks).astype(np.int64)
     if samples.shape[0] == 0 or entries == 0:
         return outputs
-    for block in prange(n_blocks, schedule="dynamic", nogil=True):
+    for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         for k in range(bounds[block], bounds[block + 1]):
             add_outputs(&samples[0] + starts[k], &products[0] + starts[k], counts[k], shift_,
                         &signs[rows[k], 0], n_outputs, &partial[block, 0])
-    for e in prange(entries, schedule="static", nogil=True):
+    for e in prange(entries, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
         total = 0
         for block in range(n_blocks):
             total = total + partial[block, e]
@@ -140,7 +136,7 @@ def firing_gradient(const real[:, ::1] X, const int64_t[::1] rows, const int64_t
     cdef real[:, ::1] gradient_view = gradient
     if samples.shape[0] == 0 or n_rows == 0:
         return gradient
-    for chunk in prange(n_chunks, schedule="dynamic", nogil=True):
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
             add_gradient(&X[0, 0], padded, &samples[0] + starts[k], counts[k], &residuals[0, 0],
                          &signs[rows[k], 0], n_outputs, &gradient_view[k, 0])
@@ -159,7 +155,7 @@ def descend_all(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity
     cdef real g, v, s = <real>scale, eta = <real>learning_rate, mu = <real>momentum, a = <real>alpha
     cdef int64_t[::1] first = np.searchsorted(rows, np.arange(n_blocks) * CHUNK).astype(np.int64)
     cdef bint fires
-    for block in prange(n_blocks, schedule="static", nogil=True):
+    for block in prange(n_blocks, schedule="static", nogil=True, use_threads_if=m * padded > WORTH_THREADS):
         k = first[block]
         for r in range(block * CHUNK, min((block + 1) * CHUNK, m)):
             fires = k < rows.shape[0] and rows[k] == r
@@ -178,9 +174,22 @@ def descend_firing(real[:, ::1] W, const int64_t[::1] rows, const real[:, ::1] g
     """W[rows[k]] -= step * gradient[k]: a step without momentum or ridge touches only neurons that fired."""
     cdef Py_ssize_t k, j
     cdef real s = <real>step
-    for k in prange(rows.shape[0], schedule="static", nogil=True):
+    for k in prange(rows.shape[0], schedule="static", nogil=True, use_threads_if=gradient.shape[0] * gradient.shape[1] > WORTH_THREADS):
         for j in range(W.shape[1]):
             W[rows[k], j] = W[rows[k], j] - s * gradient[k, j]
+
+
+def neurons_per_sample(const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples, Py_ssize_t n_samples):
+    """How many neurons fire on each sample."""
+    cdef Py_ssize_t k
+    cdef int64_t p
+    neurons = np.zeros(n_samples, dtype=np.int64)
+    cdef int64_t[::1] out = neurons
+    with nogil:
+        for k in range(starts.shape[0]):
+            for p in range(starts[k], starts[k] + counts[k]):
+                out[samples[p]] += 1
+    return neurons
 
 
 def transpose_lists(const int64_t[::1] indptr, const int32_t[::1] indices, Py_ssize_t n_columns):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport sqrt
+from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -11,18 +11,33 @@ from libc.string cimport memcpy
 from sksparsenn._kernels cimport keep_above, real
 
 
+cdef double distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
+    cdef double total = 0, difference, largest = 0
+    cdef Py_ssize_t j
+    for j in range(d):
+        difference = <double>a[j] - <double>b[j]
+        total += difference * difference
+    if 1e-280 < total < 1e300:
+        return sqrt(total)
+    # Scaled, where squares overflow or vanish: only equal rows are at distance zero.
+    for j in range(d):
+        largest = max(largest, fabs(<double>a[j] - <double>b[j]))
+    if largest == 0:
+        return 0
+    total = 0
+    for j in range(d):
+        difference = (<double>a[j] - <double>b[j]) / largest
+        total += difference * difference
+    return largest * sqrt(total)
+
+
 def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
     """The Euclidean distance of each row of W to the same row of the reference."""
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r, j
-    cdef double total, difference
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r
     distances = np.empty(m)
     cdef double[::1] out = distances
-    for r in prange(m, schedule="static", nogil=True):
-        total = 0
-        for j in range(padded):
-            difference = <double>W[r, j] - <double>reference[r, j]
-            total = total + difference * difference
-        out[r] = sqrt(total)
+    for r in prange(m, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
+        out[r] = distance(&W[r, 0], &reference[r, 0], padded)
     return distances
 
 
@@ -30,7 +45,7 @@ def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, cons
                const int64_t[::1] target_starts):
     """Copy list k from source_starts[k] of one array to target_starts[k] of another."""
     cdef Py_ssize_t k
-    for k in prange(counts.shape[0], schedule="static", nogil=True):
+    for k in prange(counts.shape[0], schedule="static", nogil=True, use_threads_if=source.shape[0] > 1 << 16):
         if counts[k] > 0:
             memcpy(&target[target_starts[k]], &source[source_starts[k]], counts[k] * sizeof(int32_t))
 
@@ -41,7 +56,7 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
     cdef Py_ssize_t k, padded = X.shape[1]
     cdef int64_t r
     cdef int failed = 0
-    for k in prange(rows.shape[0], schedule="dynamic", chunksize=64, nogil=True):
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=64, nogil=True, use_threads_if=samples.shape[0] > 1 << 14):
         r = rows[k]
         if counts[r] > 0:
             failed |= narrow_list(&X[0, 0], padded, &W[r, 0], &samples[starts[r]], &counts[r], cuts[k]) < 0
@@ -65,14 +80,14 @@ def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int
     cdef int64_t p, place
     restricted_counts = np.zeros(n_rows, dtype=np.int64)
     cdef int64_t[::1] out_counts = restricted_counts
-    for k in prange(n_rows, schedule="static", nogil=True):
+    for k in prange(n_rows, schedule="static", nogil=True, use_threads_if=samples.shape[0] > 1 << 16):
         for p in range(starts[k], starts[k] + counts[k]):
             out_counts[k] += position[samples[p]] >= 0
     restricted_starts = np.cumsum(restricted_counts) - restricted_counts
     restricted = np.empty(int(restricted_counts.sum()), dtype=np.int32)
     cdef int64_t[::1] out_starts = restricted_starts
     cdef int32_t[::1] out = restricted
-    for k in prange(n_rows, schedule="static", nogil=True):
+    for k in prange(n_rows, schedule="static", nogil=True, use_threads_if=samples.shape[0] > 1 << 16):
         place = out_starts[k]
         for p in range(starts[k], starts[k] + counts[k]):
             if position[samples[p]] >= 0:

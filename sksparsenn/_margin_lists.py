@@ -5,12 +5,12 @@ import numpy as np
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._margin import copy_lists, narrow_lists, restrict_lists, row_distances
 from sksparsenn._memory import require_memory
-from sksparsenn._points import as_points, padded_rows
+from sksparsenn._points import as_points, padded_rows, significant_columns
 from sksparsenn._scan import longest, pack, points_beyond, rounding_error
 from sksparsenn._work import Work
 
 # The cost of one pair in a scan, in units of one pair of a list; measured for 5 to 64 features.
-COST_OF_SCANNED_PAIR = 0.15
+COST_OF_SCANNED_PAIR = 0.3
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
 QUERIES_BETWEEN_REVIEWS = 16
@@ -98,17 +98,14 @@ class MarginLists:
             raise ValueError(f"margin={margin!r} must be a number of at least 0, or None.")
         self.threshold = float(threshold)
         self.margin = margin
-        self.n_samples, self.n_neurons = len(X), len(W)
-        self._X = padded_rows(X)
-        # Columns of zeros, as padding leaves them, add nothing to any product.
-        used = np.flatnonzero(X.any(axis=0))
-        self._n_features = int(used[-1]) + 1 if len(used) else 1
+        (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
+        self._X = padded_rows(X).copy()  # whoever passed X may change it
+        self._n_features = significant_columns(X)
         self._blocks = pack(X, self._n_features)
         self._reach = longest(X)
         W = padded_rows(W)
         self._reference = W.copy()
-        self._norms = np.linalg.norm(W.astype(np.float64), axis=1)
-        self._scale = self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
+        self._norms = row_distances(W, np.zeros_like(W))
         self._growth = None  # beta: how fast lists grow with the margin, once measured
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
@@ -123,7 +120,8 @@ class MarginLists:
 
     def _scan(self, W, margins):
         """Compressed lists of the samples within the margins, by one pass over all samples."""
-        cuts = (self.threshold - margins).astype(W.dtype)
+        with np.errstate(over="ignore"):
+            cuts = (self.threshold - margins).astype(W.dtype)
         return points_beyond(self._blocks, W, cuts, self._reach, superset=True)
 
     def _build(self, W):
@@ -131,11 +129,11 @@ class MarginLists:
         if len(sampled):
             listed = self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1] / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
-            needed = listed * 1.25 * (8 + W.itemsize)
+            needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
         indptr, samples = self._scan(W, self.margins)
         self._counts = np.diff(indptr)
-        self._capacities = self._counts + self._counts // 8 + 4
+        self._capacities = _room(self._counts)
         self._starts = np.cumsum(self._capacities) - self._capacities
         self._samples = np.empty(int(self._capacities.sum()), dtype=np.int32)
         self._end = len(self._samples)
@@ -148,7 +146,7 @@ class MarginLists:
         outgrown = rows[counts > self._capacities[rows]]
         self._counts[rows] = counts
         if len(outgrown):
-            room = self._counts[outgrown] + self._counts[outgrown] // 8 + 4
+            room = _room(self._counts[outgrown])
             self._capacities[outgrown] = room
             if self._end + room.sum() > len(self._samples):
                 keep = np.ones(self.n_neurons, dtype=bool)
@@ -160,31 +158,40 @@ class MarginLists:
         copy_lists(samples, indptr[:-1].copy(), counts, self._samples, self._starts[rows])
 
     def _rearrange(self, keep):
-        """Move the lists of the neurons in `keep` to a new array with an eighth to spare."""
+        """Move the lists of the neurons in `keep` to a new array with a quarter to spare."""
         starts = np.cumsum(self._capacities) - self._capacities
         self._end = int(self._capacities.sum())
-        samples = np.empty(self._end + self._end // 8, dtype=np.int32)
+        samples = np.empty(self._end + self._end // 4, dtype=np.int32)
         copy_lists(self._samples, self._starts[keep], self._counts[keep], samples, starts[keep])
         self._starts, self._samples = starts, samples
 
     # -- margins ------------------------------------------------------------------------
 
+    @property
+    def _scale(self):
+        """The typical spread of a neuron's products over the samples."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
+
     def _limits(self):
         """How far each neuron may move: its margin, less what rounding may take, per unit of sample length."""
         if self._reach == 0:
             return np.full(self.n_neurons, np.inf)
-        error = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
-        rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold))
-        return (self.margins - rounding) / self._reach
+        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold)) + smallest
+            # A neuron that has not moved at all is safe whatever its margin.
+            return np.maximum((self.margins - rounding) / self._reach, 0)
 
     def _best_margins(self, drift):
         """The margins that minimise listed pairs plus scanned pairs, for neurons that move by `drift` a query."""
         if self.margin is not None or self._growth is None:
             return np.full(len(drift), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
         margins = MARGINS * self._scale
-        listed = self._share * np.exp(self._growth * margins)
-        scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
-        return margins[np.argmin(listed + scanned, axis=1)]
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            listed = self._share * np.exp(self._growth * margins)
+            scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
+            return margins[np.argmin(listed + scanned, axis=1)]
 
     def _update(self, W):
         """Make the lists hold for weights W: scan anew for the neurons that have used up their margin."""
@@ -208,26 +215,30 @@ class MarginLists:
         best = self._best_margins(drift)
         left = self.margins - moved * self._reach
         left[just_scanned] = 0
-        rows = np.flatnonzero(2 * best < left * 0.999)
+        with np.errstate(over="ignore"):  # where products may overflow, lists hold all samples and have to keep them
+            finite = (self._norms + moved) * self._reach < np.finfo(W.dtype).max / 2**20
+        rows = np.flatnonzero((2 * best < left * 0.999) & finite)
         if not len(rows):
             return Work(0, 0, 0)
         evaluated = int(self._counts[rows].sum())
         self.margins[rows] = best[rows]
         self._settle(rows, W)
-        error = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
-        cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold))
-        narrow_lists(self._X, W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
+        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        with np.errstate(over="ignore"):
+            cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
+            cuts = cuts.astype(W.dtype)
+        narrow_lists(self._X, W, rows, cuts, self._starts, self._counts, self._samples)
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
         """Measure movement of these neurons from here on."""
         self._reference[rows] = W[rows]
-        self._norms[rows] = np.linalg.norm(W[rows].astype(np.float64), axis=1)
+        self._norms[rows] = row_distances(self._reference[rows], np.zeros((len(rows), W.shape[1]), dtype=W.dtype))
         self._scanned_at[rows] = self._queries
 
     # -- queries ------------------------------------------------------------------------
 
-    def firing(self, W, samples=None):
+    def firing(self, W, samples=None, reuse=None):
         """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
@@ -238,7 +249,7 @@ class MarginLists:
             position[samples] = np.arange(len(samples))
             X = np.ascontiguousarray(X[samples])
             lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
-        pattern = Firing.among(lists, X, W, self.threshold)
+        pattern = Firing.among(lists, X, W, self.threshold, reuse)
         work += Work(int(lists.counts.sum()), 0, 0)
         if samples is None:
             self._measure(pattern)
@@ -246,8 +257,9 @@ class MarginLists:
 
     def _measure(self, pattern):
         """Learn from a full query how lists grow with the margin."""
-        firing, listed, margin = pattern.n_pairs, self.n_listed, self.margins.mean()
-        if firing and listed > firing and margin > 0:
+        firing, listed = pattern.n_pairs, self.n_listed
+        margin = self.margins.mean() if firing else 0.0
+        if listed > firing and margin > 0:
             self._share = firing / (self.n_samples * self.n_neurons)
             self._growth = np.log(listed / firing) / margin
 
@@ -272,13 +284,15 @@ class MarginLists:
         work : Work
             Named tuple of counts; only if `return_work`.
         """
-        W = np.asarray(W)
-        W = as_points(W, "W", None, self._X.dtype)
+        W = as_points(W, "W", self.n_features, self._X.dtype)
         if len(W) != self.n_neurons:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)
-        if W.shape[1] != self._X.shape[1]:
-            raise ValueError(f"W does not have the columns of X.")
         pattern, work = self.firing(W)
         indptr, samples = pattern.pairs()
         return (indptr, samples, work) if return_work else (indptr, samples)
+
+
+def _room(counts):
+    """Room for lists of these lengths to grow a little where they stand."""
+    return counts + counts // 8 + 8

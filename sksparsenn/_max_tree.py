@@ -75,7 +75,7 @@ class MaxTree:
             widths.append(-(-widths[-1] // self.fan_out**2) * self.fan_out)
         self.nbytes = self.n_samples * sum(widths) * X.dtype.itemsize
         require_memory(self.nbytes, f"a MaxTree over {self.n_samples} samples and {self.n_neurons} neurons")
-        self._X = padded_rows(X)
+        self._X = padded_rows(X).copy()  # whoever passed X may change it
         self._levels = [np.full((self.n_samples, width), -np.inf, dtype=X.dtype) for width in widths]
         self.update(np.arange(self.n_neurons), W)
 
@@ -154,6 +154,8 @@ class MaxTree:
             Named tuple of counts; only if `return_work`.
         """
         samples = np.arange(self.n_samples) if samples is None else np.asarray(samples)
+        if samples.size and samples.dtype.kind not in "iu":
+            raise TypeError(f"samples are numbered by whole numbers, got an array of {samples.dtype}.")
         if samples.size and not (0 <= samples.min() and samples.max() < self.n_samples):
             raise IndexError(f"samples are numbered 0 to {self.n_samples - 1}, got {samples[(samples < 0) | (samples >= self.n_samples)][0]}.")
         tau = float(tau)

@@ -28,13 +28,22 @@ def as_points(points, name, n_features=None, dtype=None):
 def as_normals(normals, thresholds, n_features, dtype):
     """Query normals as a matrix and a threshold for each, in the precision of the index."""
     normals = as_points(np.atleast_2d(np.asarray(normals)), "normals", n_features, dtype)
+    thresholds = np.asarray(thresholds)
+    if thresholds.dtype.kind not in "fiub":
+        raise TypeError(f"thresholds must be real numbers, got an array of {thresholds.dtype}.")
     with np.errstate(over="ignore"):
-        thresholds = np.asarray(thresholds, dtype=dtype)
+        thresholds = thresholds.astype(dtype)
     if thresholds.ndim > 1 or thresholds.size not in (1, len(normals)):
         raise ValueError(f"{thresholds.size} thresholds for {len(normals)} normals: give one for each, or one for all.")
     if np.isnan(thresholds).any():
         raise ValueError("thresholds hold NaN: give numbers (infinite ones are allowed).")
     return normals, np.ascontiguousarray(np.broadcast_to(thresholds.ravel() if thresholds.ndim else thresholds, len(normals)))
+
+
+def significant_columns(X):
+    """How many leading columns hold everything but zeros, at least one: the rest adds nothing to any inner product."""
+    used = np.flatnonzero(X.any(axis=0))
+    return int(used[-1]) + 1 if len(used) else 1
 
 
 def padded_rows(points):

@@ -95,8 +95,8 @@ cdef object assemble(IntList *lists, Py_ssize_t n_lists):
         ends[q + 1] = ends[q] + lists[q].length
     indices = np.empty(ends[n_lists], dtype=np.int32)
     cdef int32_t[::1] out = indices
-    if indices.size:
-        for q in prange(n_lists, schedule="static", nogil=True):
+    if out.shape[0] > 0:
+        for q in prange(n_lists, schedule="static", nogil=True, use_threads_if=out.shape[0] > 1 << 16):
             if lists[q].length > 0:
                 memcpy(&out[ends[q]], lists[q].data, lists[q].length * sizeof(int32_t))
     free_lists(lists, n_lists)
@@ -129,7 +129,9 @@ cdef double euclidean_norm(const real *v, Py_ssize_t stride, Py_ssize_t d) noexc
 
 
 cdef bint may_overflow(double norm, double reach, bint single) noexcept nogil:
-    return not (norm * reach < (FLT_MAX if single else DBL_MAX) / 64 and norm < (FLT_MAX if single else DBL_MAX) / 64)
+    # Room for sums of many products and for boxes, whose corners lie beyond the longest point.
+    cdef double limit = (FLT_MAX if single else DBL_MAX) / (1 << 20)
+    return not (norm * reach < limit and norm < limit and reach < limit)
 
 
 cdef int64_t keep_decided(const real *blocks, Py_ssize_t d, const real *normal, real threshold, int32_t *found,
@@ -147,15 +149,21 @@ cdef int64_t keep_decided(const real *blocks, Py_ssize_t d, const real *normal, 
 
 
 cdef int scan_carefully(const real *blocks, int64_t n_blocks, Py_ssize_t d, const real *normal, real threshold,
-                        IntList *list) noexcept nogil:
-    # Products that may overflow: every point by the one inner product.
+                        bint superset, IntList *list) noexcept nogil:
+    # Products that may overflow: every point by the one inner product.  A superset has to hold all points,
+    # since a product that overflowed (to minus infinity, or to NaN) says nothing about normals nearby.
     cdef Py_ssize_t block = block_points(real is float)
     cdef int64_t p
+    cdef real first
     if reserve(list, n_blocks * block) < 0:
         return -1
     for p in range(n_blocks * block):
         list.data[list.length] = p
-        list.length += dot_strided(normal, blocks + (p // block) * d * block + p % block, block, d) > threshold
+        if superset:
+            first = blocks[(p // block) * d * block + p % block]
+            list.length += first == first  # empty places hold NaN
+        else:
+            list.length += dot_strided(normal, blocks + (p // block) * d * block + p % block, block, d) > threshold
     return 0
 
 
@@ -182,7 +190,7 @@ cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const rea
         high[q] = low[q] if superset else <real>(<double>thresholds[q] + slack)
         if careful[q]:
             low[q] = high[q] = INFINITY
-            if scan_carefully(blocks, n_blocks, d, normals + q * stride, thresholds[q], &lists[q]) < 0:
+            if scan_carefully(blocks, n_blocks, d, normals + q * stride, thresholds[q], superset, &lists[q]) < 0:
                 return -1
     scratch = <int32_t *>malloc(GROUP * min(chunk, n_blocks) * block * sizeof(int32_t))
     if scratch == NULL:
@@ -228,8 +236,8 @@ globals()["FANOUT"] = FANOUT
 
 
 def rounding_error(Py_ssize_t d, bint single):
-    """How far two ways of rounding <w, p> over d coordinates may lie apart, per unit of |w| |p|."""
-    return rounding(d, single) + tiny(d, single)
+    """How far two ways of rounding <w, p> over d coordinates may lie apart: per unit of |w| |p|, and besides."""
+    return rounding(d, single), tiny(d, single)
 
 
 def pack(const real[:, ::1] points, Py_ssize_t d, Py_ssize_t blocks_at_least=0):
@@ -238,7 +246,7 @@ def pack(const real[:, ::1] points, Py_ssize_t d, Py_ssize_t blocks_at_least=0):
     cdef Py_ssize_t n_blocks = max((n + block - 1) // block, blocks_at_least)
     packed = np.full((n_blocks, d, block), np.nan, dtype=np.asarray(points).dtype)
     cdef real[:, :, ::1] out = packed
-    for i in prange(n, schedule="static", nogil=True):
+    for i in prange(n, schedule="static", nogil=True, use_threads_if=n * d > 1 << 16):
         for j in range(d):
             out[i // block, j, i % block] = points[i, j]
     return packed
@@ -268,7 +276,7 @@ def points_beyond(const real[:, :, ::1] blocks, const real[:, ::1] normals, cons
     if lists == NULL:
         raise MemoryError("no memory for the result lists of a scan")
     if n_blocks > 0 and n_normals > 0:
-        for task in prange(n_tasks, schedule="dynamic", nogil=True):
+        for task in prange(n_tasks, schedule="dynamic", nogil=True, use_threads_if=n_normals * n_blocks > 1 << 12):
             failed |= scan_task(&blocks[0, 0, 0], n_blocks, d, &normals[task * TASK, 0], normals.shape[1], &thresholds[task * TASK],
                                 reach, min(TASK, n_normals - task * TASK), superset, lists + task * TASK) < 0
     if failed:

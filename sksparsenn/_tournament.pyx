@@ -7,6 +7,7 @@ the largest of entries j * fan_out to (j + 1) * fan_out - 1 of level k.
 import numpy as np
 
 from cython.parallel cimport prange
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
@@ -18,9 +19,10 @@ cdef enum:
 
 
 cdef void raise_maxima(const real *below, real *above, int64_t node, Py_ssize_t fan_out) noexcept nogil:
-    cdef real largest = below[node * fan_out]
+    # Starts below every product, so that one that overflowed to NaN hides none of the others.
+    cdef real largest = -INFINITY
     cdef Py_ssize_t c
-    for c in range(1, fan_out):
+    for c in range(fan_out):
         if below[node * fan_out + c] > largest:
             largest = below[node * fan_out + c]
     above[node] = largest

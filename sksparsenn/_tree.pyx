@@ -14,8 +14,8 @@ State is NumPy arrays only; the functions here read them and return arrays and c
 import numpy as np
 
 from cython.parallel cimport parallel, prange
-from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport INFINITY, fabs, sqrt
+from libc.float cimport DBL_EPSILON, DBL_MIN, FLT_EPSILON, FLT_MIN
+from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
@@ -136,6 +136,8 @@ cdef void store_bounds(real *node, Py_ssize_t d, Py_ssize_t child, const double 
     # Child `child` of a node gets the box [low, high] and a ball around its centre; an empty box is never entered.
     cdef Py_ssize_t j
     cdef double centre, half, error = 4 * (FLT_EPSILON if real is float else DBL_EPSILON), largest = 0, total = 0, ratio
+    # Radii that cannot be squared or stored with full precision are rounded up to this: there the box decides.
+    cdef double smallest_radius = 1e-30 if real is float else 1e-140
     if not low[0] <= high[0]:
         for j in range(d):
             node[j * FANOUT + child] = 0
@@ -152,7 +154,7 @@ cdef void store_bounds(real *node, Py_ssize_t d, Py_ssize_t child, const double 
     for j in range(d):
         ratio = max(fabs(low[j]), fabs(high[j])) / largest if largest > 0 else 0
         total += ratio * ratio
-    node[2 * d * FANOUT + child] = <real>(radius * (1 + error))
+    node[2 * d * FANOUT + child] = <real>(max(radius, smallest_radius) * (1 + error))
     node[(2 * d + 1) * FANOUT + child] = <real>(largest * sqrt(total) * (1 + error))
 
 
@@ -162,16 +164,14 @@ cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *nod
     for j in range(d):
         difference = <double>p[j * stride] - node[j * FANOUT + child]
         total += difference * difference
-    # Squares that vanish would make the ball too small: without a ball, the box decides.
-    return sqrt(total) if total > 1e-280 or total == 0 else INFINITY
+    return sqrt(total)
 
 
 cdef int bound_leaf(const real *blocks, Py_ssize_t leaf_blocks, Py_ssize_t d, int64_t leaf, const int32_t *ids, real *node,
                     Py_ssize_t child, double *low, double *high, int32_t *alive, double *spread) noexcept nogil:
     cdef Py_ssize_t block = block_points(real is float), b, j, p, leaf_size = leaf_blocks * block
     cdef const real *x
-    cdef double radius = 0, distance
-    cdef bint empty_ball = False
+    cdef double radius = 0
     alive[0] = 0
     for j in range(d):
         low[j] = INFINITY
@@ -189,14 +189,9 @@ cdef int bound_leaf(const real *blocks, Py_ssize_t leaf_blocks, Py_ssize_t d, in
         for p in range(leaf_size):
             if ids[leaf * leaf_size + p] >= 0:
                 x = blocks + (leaf * leaf_blocks + p // block) * d * block + p % block
-                distance = distance_to_centre(x, block, node, d, child)
-                radius = max(radius, distance)
-                # Identical squares of zero may hide differences too small to square.
-                empty_ball = empty_ball or distance == 0
+                radius = max(radius, distance_to_centre(x, block, node, d, child))
         for j in range(d):
             spread[0] += high[j] - low[j]
-        if radius == 0 and spread[0] > 0:
-            radius = INFINITY
         store_bounds(node, d, child, low, high, radius)
     return 0
 
@@ -389,7 +384,9 @@ cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *foun
     query.threshold = threshold
     query.norm = euclidean_norm(normal, 1, d) * (1 + (4 * FLT_EPSILON if single else 4 * DBL_EPSILON))
     query.error = rounding(d, single) * query.norm
-    query.smallest = tiny(d, single) + (1e-6 if single else 1e-15) * fabs(<double>threshold)
+    query.smallest = tiny(d, single)
+    if isfinite(<double>threshold):
+        query.smallest += (1e-6 if single else 1e-15) * fabs(<double>threshold)
     stack_level[0] = tree.n_levels - 1
     stack_group[0] = 0
     while top:
@@ -426,8 +423,13 @@ cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *foun
                 open_ &= open_ - 1
 
 
+cdef bint may_vanish(double norm, bint single) noexcept nogil:
+    # Whether a normal is so short that bounds computed with its norm lose their precision.
+    return 0 < norm < (FLT_MIN / FLT_EPSILON if single else DBL_MIN / DBL_EPSILON)
+
+
 cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, IdSet *found, Tally *tally) noexcept nogil:
-    # Products that may overflow defeat every bound: each point by the one inner product.
+    # Numbers at the ends of the range defeat every bound: each point by the one inner product.
     cdef Py_ssize_t block = block_points(real is float), d = tree.d
     cdef int64_t slot
     for slot in range(tree.n_leaves * tree.leaf_size):
@@ -449,8 +451,10 @@ cdef int allocate_ids(IdSet *found, int64_t n_ids) noexcept nogil:
 cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, double reach,
                 Py_ssize_t n_normals, IdSet *found, IntList *out, Tally *tallies) noexcept nogil:
     cdef Py_ssize_t q
+    cdef double norm
     for q in range(n_normals):
-        if may_overflow(euclidean_norm(normals + q * stride, 1, tree.d), reach, real is float):
+        norm = euclidean_norm(normals + q * stride, 1, tree.d)
+        if may_overflow(norm, reach, real is float) or may_vanish(norm, real is float):
             walk_carefully(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         else:
             walk(tree, normals + q * stride, thresholds[q], found, &tallies[q])

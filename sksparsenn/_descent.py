@@ -1,0 +1,288 @@
+"""Gradient descent and stochastic gradient descent over firing pairs.
+
+The loop of `descend` is Algorithm 2 or 3 of SYZ21 (solver "gd", all samples in each step)
+and Algorithm 1 of QSY23 (solver "sgd", a batch drawn with replacement in each step):
+find who fires, pass forward and backward over firing pairs only, move the neurons, keep
+the search up to date.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._firing import Firing
+from sksparsenn._kernels import descend_all, descend_firing
+from sksparsenn._network import Network, largest_curvature, tangent_kernel_diagonal
+from sksparsenn._work import Work
+
+# A loss this many times larger than at the start will not come back.
+DIVERGED = 1e4
+
+# Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
+LARGE_RISE = 1.1
+RATE_GROWTH = 1.05
+
+
+class Data(NamedTuple):
+    """Samples on the sphere (padded rows), targets in standard units, and each sample's share of the objective."""
+
+    X: np.ndarray
+    y: np.ndarray
+    shares: np.ndarray
+    total_weight: float
+
+
+@dataclass
+class Options:
+    """What the loop needs to know of the estimator's parameters."""
+
+    loss: object
+    learning_rate: float | str
+    momentum: float
+    nesterovs_momentum: bool
+    alpha: float
+    batch_size: int | None
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    average: str
+
+    @property
+    def adaptive(self):
+        """Whether steps are sized by what they did: full batches, a smooth loss and no rate from the user."""
+        return self.batch_size is None and self.learning_rate == "auto" and self.loss.smooth
+
+
+@dataclass
+class State:
+    """What changes from step to step."""
+
+    network: Network
+    anchor: np.ndarray
+    """Weights at initialisation, towards which the ridge pulls."""
+
+    velocity: np.ndarray
+    learning_rate: float = np.nan
+    rate_limit: float = np.nan
+    ridge: float = 0.0
+    n_steps: int = 0
+    firing: Firing | None = None
+    last_loss: float = np.inf
+    best_loss: float = np.inf
+    best_weights: np.ndarray | None = None
+    loss_curve: list = field(default_factory=list)
+    firing_fraction_curve: list = field(default_factory=list)
+    work_curve: list = field(default_factory=list)
+    stop_reason: str = "max_iter"
+
+    def curvature(self, data):
+        """lambda_max(H) for the neurons that fire now."""
+        network = self.network
+        return largest_curvature(self.firing, data.X, network.signs, network.scale, data.shares)
+
+
+def descend(data, state, search, options, random_state, report=None):
+    """Run the solver from `state`, which is changed in place; returns the weights to keep.
+
+    `report(iteration, state)` is called after every iteration: a step of gradient
+    descent, or an epoch of stochastic gradient descent.
+    """
+    steps = 1 if options.batch_size is None else max(1, round(len(data.X) / options.batch_size))
+    draw = BatchSampler(data, options.batch_size, random_state)
+    output_rule = OutputRule(options.average, random_state)
+    stopping = Stopping(options.tol, options.n_iter_no_change)
+    for iteration in range(options.max_iter):
+        measured = []
+        for _ in range(steps):
+            # 1. The batch: all samples, or some drawn with probability equal to their share.
+            measured.append(take_step(draw(), data, state, search, options))
+            output_rule.note(state.network.weights)
+        losses, fractions, works = zip(*measured, strict=True)
+        state.loss_curve.append(float(np.mean(losses)))
+        state.firing_fraction_curve.append(float(np.mean(fractions)))
+        state.work_curve.append(sum(works, Work(0, 0, 0)))
+        refuse_divergence(state, options)
+        if report is not None:
+            report(iteration, state)
+        if stopping.reached(state.loss_curve[-1]):
+            state.stop_reason = "tol"
+            break
+    return output_rule.weights(state.network.weights)
+
+
+def take_step(batch, data, state, search, options):
+    """One step on a batch: its loss, the fraction of pairs that fire, and the work of the search."""
+    network, weights = state.network, state.network.weights
+    # 2. Who fires, exactly.
+    state.firing, work = search.firing(weights, batch.samples, state.firing)
+    firing, fraction = state.firing, state.firing.n_pairs / (len(batch.X) * len(weights))
+    if np.isnan(state.learning_rate):
+        set_learning_rate(state, batch, data, options)
+    # 3. Forward and loss, over firing pairs.
+    outputs = firing.outputs(len(batch.X), network.signs, network.shift, network.scale)
+    loss = objective(outputs, batch, state, options.loss)
+    if options.adaptive and takes_back_step(state, loss, data, options):
+        search.moved(weights, np.arange(len(weights)))
+        return loss, fraction, work
+    # 4. Backward, over firing pairs.
+    residuals = batch.shares[:, None] * options.loss.derivative(outputs, batch.y)
+    gradient = firing.gradient(batch.X, residuals.astype(weights.dtype), network.signs)
+    # 5. Move the neurons, and maintain the search.
+    search.moved(weights, move_neurons(state, gradient, options))
+    return loss, fraction, work
+
+
+def objective(outputs, batch, state, loss):
+    """sum_i shares_i loss(f(x_i), y_i) + ridge / 2 ||W - W_0||^2."""
+    value = float(batch.shares.astype(np.float64) @ loss.value(outputs, batch.y))
+    if state.ridge:
+        value += 0.5 * state.ridge * float(np.square(state.network.weights - state.anchor, dtype=np.float64).sum())
+    return value
+
+
+def move_neurons(state, gradient, options):
+    """Go down the gradient; returns the neurons that moved: those that fired, or all with momentum or a ridge."""
+    network, firing, rate = state.network, state.firing, state.learning_rate
+    state.n_steps += 1
+    if options.learning_rate == "auto" and not options.loss.smooth:
+        rate /= np.sqrt(state.n_steps)  # a subgradient does not shrink near the minimum, so the step has to
+    if options.momentum == 0 and state.ridge == 0:
+        descend_firing(network.weights, firing.rows, gradient, rate * network.scale)
+        return firing.rows[firing.counts > 0]
+    descend_all(
+        network.weights, state.anchor, state.velocity, firing.rows, gradient,
+        network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge,
+    )  # fmt: skip
+    return np.arange(len(network.weights))
+
+
+# -- step sizes ---------------------------------------------------------------------------
+
+
+def set_learning_rate(state, batch, data, options):
+    """The ridge in absolute terms, and the learning rate if it is "auto", from who fires at the start.
+
+    With H = sum_i shares_i J_i^T J_i, gradient descent is stable below 2 / lambda_max(H); the
+    rate is 1 / lambda_max.  For a batch of size s, stochastic gradient descent on samples
+    with J_i J_i^T <= beta converges fastest at s / (beta + (s - 1) lambda_max) [Ma, Bassily and
+    Belkin 2018], of which momentum leaves the share 1 - momentum.
+    """
+    diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
+    state.ridge = options.alpha * float(batch.shares @ diagonal) / data.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
+        return
+    curvature = options.loss.curvature * state.curvature(batch)
+    if options.batch_size is not None:
+        size = options.batch_size
+        curvature = (options.loss.curvature * diagonal.max(initial=0) + (size - 1) * curvature) / size
+        curvature /= 1 - options.momentum
+    curvature += state.ridge
+    state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
+
+
+def takes_back_step(state, loss, data, options):
+    """Keep automatic steps from overshooting, by the loss of the weights that the last one led to.
+
+    After a fall the rate may grow a little, up to 1 / lambda_max.  After a rise the
+    velocity is dropped (the restart of O'Donoghue and Candes, 2015) and lambda_max
+    estimated again, since other neurons fire now.  After a large rise the rate is halved
+    and the weights return to the best so far: neurons that overshoot may never fire
+    again.  True in that last case.
+    """
+    weights, previous = state.network.weights, state.last_loss
+    state.last_loss = loss
+    if loss <= state.best_loss:
+        state.best_loss, state.best_weights = loss, weights.copy()
+    if loss <= previous:
+        state.learning_rate = min(state.learning_rate * RATE_GROWTH, state.rate_limit)
+        return False
+    state.velocity[:] = 0
+    curvature = options.loss.curvature * state.curvature(data)
+    if curvature + state.ridge > 0:
+        state.rate_limit = 1 / (curvature + state.ridge)
+    state.learning_rate = min(state.learning_rate, state.rate_limit)
+    if loss <= LARGE_RISE * state.best_loss:
+        return False
+    weights[:] = state.best_weights
+    state.learning_rate *= 0.5
+    state.last_loss = np.inf
+    return True
+
+
+def refuse_divergence(state, options):
+    """Stop with an error that names the parameter to change once the loss has grown out of bounds."""
+    curve = state.loss_curve
+    if np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0):
+        return
+    rate = f"{state.learning_rate:.3g}"
+    advice = "raise shift or lower output_scale" if options.learning_rate == "auto" else "lower learning_rate"
+    raise ValueError(
+        f"training diverged: the loss went from {curve[0]:.3g} to {curve[-1]:.3g} in {len(curve)} iterations "
+        f"with learning_rate={options.learning_rate!r} (steps of {rate}) and momentum={options.momentum}; {advice}."
+    )
+
+
+# -- batches, averages, stopping ----------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Samples of one step; `samples` is None for all of them."""
+
+    samples: np.ndarray | None
+    X: np.ndarray
+    y: np.ndarray
+    shares: np.ndarray
+
+
+class BatchSampler:
+    """Draws batches with replacement, a sample with probability equal to its share of the weight."""
+
+    def __init__(self, data, batch_size, random_state):
+        self.data, self.batch_size, self.random_state = data, batch_size, random_state
+        self.cumulated = np.cumsum(data.shares)
+
+    def __call__(self):
+        data = self.data
+        if self.batch_size is None:
+            return Batch(None, *data[:3])
+        drawn = np.searchsorted(self.cumulated, self.random_state.uniform(size=self.batch_size) * self.cumulated[-1])
+        samples, times = np.unique(drawn, return_counts=True)
+        return Batch(samples, np.ascontiguousarray(data.X[samples]), data.y[samples], times / self.batch_size)
+
+
+class OutputRule:
+    """Which weights training returns: the last, the mean, or those after a uniformly random step [QSY23 Alg. 1].
+
+    The random step is drawn as the steps go by, so it is uniform among the steps taken.
+    """
+
+    def __init__(self, average, random_state):
+        self.average, self.kept, self.n_steps = average, None, 0
+        self.random_state = np.random.RandomState(random_state.randint(2**31 - 1)) if average == "random" else None
+
+    def note(self, weights):
+        self.n_steps += 1
+        if self.average == "mean":
+            if self.kept is None:
+                self.kept = np.zeros(weights.shape)
+            self.kept += (weights - self.kept) / self.n_steps
+        elif self.average == "random" and self.random_state.uniform() * self.n_steps < 1:
+            self.kept = weights.copy()
+
+    def weights(self, last):
+        return last if self.kept is None else self.kept.astype(last.dtype)
+
+
+class Stopping:
+    """True once the loss has not fallen by tol below its best for a number of iterations in a row."""
+
+    def __init__(self, tol, n_iter_no_change):
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.best, self.waited = np.inf, 0
+
+    def reached(self, loss):
+        self.waited = 0 if loss < self.best - self.tol else self.waited + 1
+        self.best = min(self.best, loss)
+        return self.waited >= self.n_iter_no_change

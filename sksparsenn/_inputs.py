@@ -1,0 +1,81 @@
+"""From a table to the unit sphere, and from targets to standard units.
+
+The papers assume samples of length one and targets of the order of one.  Samples are
+centred, given a constant coordinate and divided by their length, which loses nothing:
+the constant coordinate of a row tells how long it was.  The result does not change when
+all of X is shifted or multiplied by a number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._points import padded_rows
+
+# Rows lifted at a time, so that temporary copies stay small.
+ROWS_AT_ONCE = 1 << 15
+
+
+class Lift(NamedTuple):
+    """x -> (x - centre, constant) / ||(x - centre, constant)||; without a constant coordinate if it is None."""
+
+    centre: np.ndarray
+    constant: float | None
+
+    @classmethod
+    def fit(cls, X, shares, fit_intercept, intercept_scaling):
+        """Centre at the weighted mean; the constant is intercept_scaling times the root mean square length."""
+        if not fit_intercept:
+            return cls(np.zeros(X.shape[1]), None)
+        unit = float(np.abs(X).max()) or 1.0  # so that squares neither overflow nor vanish
+        centre = shares @ (X / unit)
+        squares = sum(
+            shares[rows] @ (((X[rows] / unit) - centre) ** 2).sum(axis=1) for rows in _slices(len(X))
+        )
+        return cls(centre * unit, intercept_scaling * (float(np.sqrt(squares)) or 1.0) * unit)
+
+    @property
+    def n_added(self):
+        """Coordinates that lifting adds."""
+        return 0 if self.constant is None else 1
+
+    def __call__(self, X, dtype):
+        """Lifted rows of X, zero-padded; a row of zeros without a constant coordinate stays zero."""
+        n_samples, n_features = X.shape
+        lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
+        for rows in _slices(n_samples):
+            part = np.empty((rows.stop - rows.start, lifted.shape[1]))
+            part[:, :n_features] = X[rows] - self.centre
+            if self.constant is not None:
+                part[:, n_features] = self.constant
+            for _ in range(2):  # by the largest entry first, so that squares neither overflow nor vanish
+                length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
+                part /= np.where(length > 0, length, 1.0)[:, None]
+            lifted[rows] = part
+        return padded_rows(lifted)
+
+
+class Standardiser(NamedTuple):
+    """y -> (y - mean) / scale, output by output."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, y, shares, centred):
+        """Weighted mean (zero unless centred) and weighted root mean square around it (one where that is zero)."""
+        mean = shares @ y if centred else np.zeros(y.shape[1])
+        scale = np.sqrt(shares @ (y - mean) ** 2)
+        # Deviations of rounding size are those of a constant target.
+        negligible = scale <= 10 * np.finfo(np.float64).eps * np.abs(y).max(axis=0, initial=0)
+        return cls(mean, np.where(negligible, 1.0, scale))
+
+    def __call__(self, y, dtype):
+        return np.ascontiguousarray((y - self.mean) / self.scale, dtype=dtype)
+
+    def inverse(self, y):
+        return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
+
+
+def _slices(n):
+    return [slice(start, min(start + ROWS_AT_ONCE, n)) for start in range(0, n, ROWS_AT_ONCE)]

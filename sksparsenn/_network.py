@@ -1,0 +1,103 @@
+"""The two-layer network f(x) = B / sqrt(m) * sum_r a_r (<w_r, x> - shift) over the r with <w_r, x> > threshold."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._firing import Firing, Lists
+from sksparsenn._kernels import neurons_per_sample
+from sksparsenn._points import padded_rows, significant_columns
+from sksparsenn._scan import longest, pack, points_beyond
+
+# Rows predicted at a time: even if every neuron fired, the pairs of a chunk would take about a gigabyte.
+PAIRS_AT_ONCE = 1 << 26
+# Below this many outputs, sums run over the same blocks of neurons whatever the number of rows.
+ENTRIES_AT_ONCE = 1 << 19
+
+
+class Network(NamedTuple):
+    """A network as arrays and numbers; weights and samples have zero-padded rows."""
+
+    weights: np.ndarray
+    """Hidden weights w_r, (width, padded features)."""
+
+    signs: np.ndarray
+    """Output weights a_r in {-1, +1}, (width, n_outputs)."""
+
+    shift: float
+    threshold: float
+    output_scale: float
+
+    @property
+    def scale(self):
+        """B / sqrt(m)."""
+        return self.output_scale / np.sqrt(len(self.weights))
+
+    def outputs(self, X):
+        """f(x) for every row of X, in chunks of bounded memory; a row's value does not depend on the others."""
+        outputs = np.empty((len(X), self.signs.shape[1]), dtype=X.dtype)
+        rows = max(1, min(PAIRS_AT_ONCE // len(self.weights), ENTRIES_AT_ONCE // self.signs.shape[1]))
+        for start in range(0, len(X), rows):
+            part = np.ascontiguousarray(X[start : start + rows])
+            outputs[start : start + rows] = self.firing(part).outputs(len(part), self.signs, self.shift, self.scale)
+        return outputs
+
+    def firing(self, X):
+        """Who fires on X, by a scan of all pairs."""
+        cuts = np.full(len(self.weights), self.threshold, dtype=X.dtype)
+        indptr, samples = points_beyond(pack(X, significant_columns(X)), self.weights, cuts, longest(X), superset=True)
+        return Firing.among(Lists.from_compressed(indptr, samples), X, self.weights, self.threshold)
+
+
+def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
+    """Weights and output signs at the start.
+
+    "gaussian": w_r ~ N(0, I), a_r uniform in {-1, +1} [SYZ21, Definition 3.2].
+    "paired": the second half of the neurons repeats the weights of the first half with
+    opposite signs, so that f = 0 [QSY23, Definition 1.3, whose misprint a_{m+r} = a_r is
+    read as a_{m+r} = -a_r].
+    """
+    drawn = width // 2 if init == "paired" else width
+    weights = random_state.standard_normal((drawn, n_features)).astype(dtype)
+    signs = random_state.choice(np.array([-1.0, 1.0], dtype=dtype), size=(drawn, n_outputs))
+    if init == "paired":
+        weights, signs = np.concatenate([weights, weights]), np.concatenate([signs, -signs])
+    return padded_rows(weights), np.ascontiguousarray(signs)
+
+
+def jacobian_transpose_product(firing, X, signs, scale, v):
+    """J^T v for v of shape (n_samples, n_outputs): a row for each neuron of the pattern."""
+    return scale * firing.gradient(X, v, signs)
+
+
+def jacobian_product(firing, X, signs, scale, U):
+    """J u for u of shape (width, padded features): <u_r, x_i> summed over the neurons that fire on i."""
+    lists = Lists(firing.rows, firing.starts, firing.counts, firing.samples)
+    return Firing.among(lists, X, U, -np.inf).outputs(len(X), signs, 0.0, scale)
+
+
+def tangent_kernel_diagonal(firing, X, scale):
+    """G_ii = scale^2 ||x_i||^2 times the number of neurons that fire on i, for one output."""
+    neurons = neurons_per_sample(firing.starts, firing.counts, firing.samples, len(X))
+    return scale**2 * neurons * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+
+
+def largest_curvature(firing, X, signs, scale, shares, tol=1e-3, max_iter=100):
+    """The largest eigenvalue of sum_i shares_i J_i^T J_i, by power iteration over firing pairs.
+
+    The start, the square roots of the shares, is close to the leading direction, because
+    the tangent kernel has no negative entries, and does not depend on the order of rows.
+    """
+    root = np.sqrt(shares).astype(X.dtype)[:, None]
+    v = np.repeat(root, signs.shape[1], axis=1) * (1 + 0.1 * np.arange(signs.shape[1], dtype=X.dtype))
+    v /= np.linalg.norm(v)
+    estimate = 0.0
+    for _ in range(max_iter):
+        U = np.zeros((len(signs), X.shape[1]), dtype=X.dtype)
+        U[firing.rows] = jacobian_transpose_product(firing, X, signs, scale, np.ascontiguousarray(root * v))
+        v = root * jacobian_product(firing, X, signs, scale, U)
+        previous, estimate = estimate, float(np.linalg.norm(v))
+        if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
+            break
+        v /= estimate
+    return estimate

@@ -1,0 +1,171 @@
+"""One face over the exact searches for the firing pairs.
+
+A search is made for samples X, first weights W and a threshold.  `firing(W, samples)`
+hands out the pattern for the weights of the moment, on all samples or on a batch, and
+the counted work; `moved` tells it which neurons' weights have changed.  All searches
+hand out the same pattern for the same weights, pair by pair and bit by bit.
+"""
+
+import numpy as np
+
+from sksparsenn._firing import Firing, Lists
+from sksparsenn._half_space import HalfSpaceIndex
+from sksparsenn._kernels import transpose_lists
+from sksparsenn._margin import restrict_lists
+from sksparsenn._margin_lists import MarginLists
+from sksparsenn._max_tree import MaxTree
+from sksparsenn._memory import require_memory
+from sksparsenn._points import significant_columns
+from sksparsenn._scan import longest, pack, points_beyond
+from sksparsenn._work import Work
+
+
+class BruteSearch:
+    """Every pair, in cache-sized blocks."""
+
+    name = "brute"
+
+    def __init__(self, X, W, threshold):
+        self.X, self.threshold = X, threshold
+        self.n_features = significant_columns(X)
+        self.blocks, self.reach = pack(X, self.n_features), longest(X)
+
+    def moved(self, W, rows):
+        pass
+
+    def firing(self, W, samples=None, reuse=None):
+        X, blocks = self.X, self.blocks
+        if samples is not None:
+            X = np.ascontiguousarray(X[samples])
+            blocks = pack(X, self.n_features)
+        cuts = np.full(len(W), self.threshold, dtype=W.dtype)
+        candidates = Lists.from_compressed(*points_beyond(blocks, W, cuts, self.reach, superset=True))
+        return Firing.among(candidates, X, W, self.threshold, reuse), Work(len(X) * len(W), 0, 0)
+
+
+class WeightSearch:
+    """A dynamic half-space index over the weights, queried with every sample [SYZ21 Alg. 2, QSY23 Alg. 1]."""
+
+    name = "weights"
+
+    def __init__(self, X, W, threshold):
+        self.X, self.threshold = X, threshold
+        self.n_features = significant_columns(X)
+        self.index = HalfSpaceIndex(W[:, : self.n_features])
+
+    def moved(self, W, rows):
+        self.index.update(rows, W[rows, : self.n_features])
+
+    def firing(self, W, samples=None, reuse=None):
+        X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
+        indptr, neurons, work = self.index.query(X[:, : self.n_features], self.threshold, return_work=True)
+        candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
+        return Firing.among(candidates, X, W, self.threshold, reuse), work
+
+
+class MaxTreeSearch:
+    """A tournament over the neurons for every sample [DHSWZ24 Alg. 2 to 4]."""
+
+    name = "max_tree"
+
+    def __init__(self, X, W, threshold):
+        self.X, self.threshold = X, threshold
+        self.tree = MaxTree(X, W)
+        self.pairs_updated = len(X) * len(W)
+
+    def moved(self, W, rows):
+        self.tree.update(rows, W[rows])
+        self.pairs_updated += len(self.X) * len(rows)
+
+    def firing(self, W, samples=None, reuse=None):
+        X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
+        indptr, neurons, work = self.tree.query_all(self.threshold, samples=samples, return_work=True)
+        candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
+        work += Work(self.pairs_updated, 0, 0)
+        self.pairs_updated = 0
+        return Firing.among(candidates, X, W, self.threshold, reuse), work
+
+
+class DataSearch:
+    """A static half-space index over the samples, queried with every neuron that has moved [SYZ21 Alg. 3].
+
+    The paper's two transposed lists are one here: lists of samples per neuron, which is
+    the order that the forward and the backward pass read.
+    """
+
+    name = "data"
+
+    def __init__(self, X, W, threshold):
+        self.X, self.threshold = X, threshold
+        self.n_features = significant_columns(X)
+        self.index = HalfSpaceIndex(X[:, : self.n_features])
+        self.lists = None
+        self.stale = np.ones(len(W), dtype=bool)
+
+    def moved(self, W, rows):
+        self.stale[rows] = True
+
+    def firing(self, W, samples=None, reuse=None):
+        rows = np.flatnonzero(self.stale)
+        indptr, listed, work = self.index.query(W[rows, : self.n_features], self.threshold, return_work=True)
+        fresh = Lists.from_compressed(indptr, listed)
+        self.lists = fresh if self.lists is None or len(rows) == len(W) else _merged(self.lists, rows, fresh)
+        self.stale[:] = False
+        X, candidates = self.X, self.lists
+        if samples is not None:
+            X = np.ascontiguousarray(X[samples])
+            position = np.full(len(self.X), -1, dtype=np.int32)
+            position[samples] = np.arange(len(samples))
+            candidates = Lists(candidates.rows, *restrict_lists(*candidates, position))
+        return Firing.among(candidates, X, W, self.threshold, reuse), work + Work(0, 0, len(rows))
+
+
+def _merged(lists, rows, fresh):
+    """The lists with those of `rows` replaced."""
+    starts, counts = lists.starts.copy(), lists.counts.copy()
+    starts[rows] = fresh.starts + len(lists.samples)
+    counts[rows] = fresh.counts
+    samples = np.concatenate([lists.samples, fresh.samples])
+    if len(samples) > 2 * counts.sum() + 1024:  # mostly replaced lists: close the gaps
+        inside = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        samples = samples[inside]
+        starts = np.cumsum(counts) - counts
+    return Lists(lists.rows, starts, counts, samples)
+
+
+class MarginSearch:
+    """Lists of the samples near each neuron's threshold, valid until the neuron has moved past its margin."""
+
+    name = "margin"
+
+    def __init__(self, X, W, threshold):
+        self.lists = MarginLists(X, W, threshold)
+
+    def moved(self, W, rows):
+        pass  # the lists measure movement themselves
+
+    def firing(self, W, samples=None, reuse=None):
+        return self.lists.firing(W, samples, reuse)
+
+
+SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightSearch, MaxTreeSearch, BruteSearch)}
+
+
+def make_search(name, X, W, threshold, *, in_batches):
+    """The search of that name; for "auto" the one that measurements favour.
+
+    With all samples in every step, margin lists win in any dimension.  With batches a
+    neuron moves further between two visits of a sample than any useful margin; there the
+    index over the weights wins where a tree over them pays, else the scan.
+    """
+    if name == "auto" and not in_batches:
+        name = "margin"
+    elif name == "auto":
+        search = WeightSearch(X, W, threshold)
+        return search if search.index.method_ == "tree" else BruteSearch(X, W, threshold)
+    return SEARCHES[name](X, W, threshold)
+
+
+def require_training_memory(X, width):
+    """Refuse before allocating what training needs beyond the search: weights, their start, velocity and gradient."""
+    require_memory(4 * width * X.shape[1] * X.itemsize, f"training {width} neurons on {X.shape[1]} features")

@@ -1,0 +1,14 @@
+"""Settings of all tests: random examples are the same in every run, and slow machines are no failure."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Read when OpenMP is loaded: threads without work sleep.  Spinning, as is the default, makes thousands of tiny
+# parallel loops several times slower on a machine that runs anything else.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+settings.register_profile(
+    "deterministic", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("deterministic")

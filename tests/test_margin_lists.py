@@ -1,0 +1,296 @@
+"""MarginLists finds exactly the firing pairs however the weights move, and looks only at pairs near the threshold.
+
+The last test holds all searches of the package against each other on real data.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpacked
+from sklearn.datasets import load_diabetes
+from threadpoolctl import threadpool_limits
+
+import sksparsenn._memory
+from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
+from sksparsenn._points import padded_rows
+
+dtypes = st.sampled_from(FLOATS)
+kinds = st.sampled_from(sorted(KINDS))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def check(lists, X, W, threshold):
+    """The answer of brute force, with the very products that decide it; returns the work."""
+    indptr, samples, work = lists.query(W, return_work=True)
+    assert unpacked(indptr, samples) == all_beyond(W, X, threshold)
+    return work
+
+
+def walk(rng, kind, W):
+    """Other weights: a step too small to matter, a step within the margin, one beyond it, frozen neurons, or a jump."""
+    step = rng.choice([0, 1e-9, 1e-4, 1e-2, 0.3])
+    moved = W + W * step * rng.normal(size=W.shape) if rng.random() < 0.5 else W + step * rng.normal(size=W.shape)
+    if rng.random() < 0.2:
+        moved = make_points(kind, int(rng.integers(2**32)), *W.shape, W.dtype)
+    with np.errstate(over="ignore"):
+        moved = np.clip(moved, -np.finfo(W.dtype).max, np.finfo(W.dtype).max).astype(W.dtype)
+    frozen = rng.random(len(W)) < rng.choice([0, 0.5, 1])
+    return np.where(frozen[:, None], W, moved)
+
+
+MARGINS = st.sampled_from([None, None, 0, 1e-7, 1e-2, 0.5, 10.0, 1e38])
+
+
+@given(kinds, kinds, seeds, st.integers(0, 60), st.integers(0, 40), st.integers(1, 20), dtypes, MARGINS)
+@settings(max_examples=150)
+def test_every_step_of_a_walk_is_exact(kind, other, seed, n_samples, n_neurons, d, dtype, margin):
+    rng = np.random.default_rng(seed)
+    X, W = make_points(kind, seed, n_samples, d, dtype), make_points(other, seed + 1, n_neurons, d, dtype)
+    products = inner_products(W, X)
+    products = products[np.isfinite(products)]
+    # At a product of the first weights, which are ties then; or where about a tenth of all pairs fire.
+    threshold = rng.choice([0.0, *rng.choice(products, 1), np.sort(products)[int(0.9 * products.size)]] if products.size else [0.0])
+    lists = MarginLists(X, W, threshold, margin=margin)
+    check(lists, X, W, threshold)
+    for _ in range(20):
+        W = walk(rng, other, W)
+        check(lists, X, W, threshold)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("speed", [1e-6, 1e-3, 0.03])
+def test_a_long_walk_with_adapting_margins_is_exact(dtype, speed):
+    # Long enough for margins to be measured, reviewed and narrowed several times, and for lists to move and grow.
+    rng = np.random.default_rng(0)
+    X, W = make_points("gaussian", 1, 150, 6, dtype), make_points("gaussian", 2, 120, 6, dtype)
+    X[3], X[4], W[5] = 0, X[2], 0
+    lists = MarginLists(X, W, 4.0)
+    for step in range(120):
+        moved = rng.random(len(W)) < 0.8
+        pace = speed if step % 40 < 30 else speed / 100
+        W = np.where(moved[:, None], W + pace * rng.normal(size=W.shape), W).astype(dtype)
+        if step in (50, 90):
+            W[::7] *= dtype(-2)
+        check(lists, X, W, dtype(4.0))
+
+
+# ---------------------------------------------------------------------------------------
+# The bound: how far a neuron may move before its samples are searched for again
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("margin", [0.1, None])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_neurons_that_creep_straight_at_the_longest_sample(dtype, margin):
+    # The worst case of Cauchy-Schwarz: each neuron starts a little more than a margin away from firing on the longest
+    # sample, and moves along it.  A limit a few hundredths too generous misses the first moment.
+    X = np.array([[3.0, 4.0], [0.1, 0.2], [-1.0, 0.5]], dtype=dtype)
+    margin_in_force = 0.1 if margin else MarginLists(X, np.full((40, 2), 0.1, dtype=dtype), 1.0).margins[0]
+    gaps = margin_in_force * np.linspace(0.5, 1.5, 40)
+    direction = X[0].astype(np.float64) / 25
+    W = ((1.0 - gaps)[:, None] * direction).astype(dtype)
+    lists = MarginLists(X, W, 1.0, margin=margin)
+    for step in range(200):
+        W = ((1.0 - gaps + step * 0.01 * margin_in_force)[:, None] * direction).astype(dtype)
+        check(lists, X, W, 1.0)
+    assert len(lists.query(W)[1]) == 40, "all of them have arrived"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_only_neurons_that_used_up_their_margin_are_scanned_again(dtype):
+    X, W = make_points("gaussian", 0, 200, 5, dtype), make_points("gaussian", 1, 90, 5, dtype)
+    longest = np.linalg.norm(X, axis=1).max()
+    lists = MarginLists(X, W, 3.0, margin=0.5)
+    first = check(lists, X, W, 3.0)
+    assert first == (200 * 90 + lists.n_listed, 0, 90), "the first query reports the making of the lists, too"
+    for _ in range(20):  # time alone uses up nothing
+        assert check(lists, X, W, 3.0) == (lists.n_listed, 0, 0)
+    near, far = W.copy(), W.copy()
+    near[:10, 0] += 0.98 * 0.5 / longest
+    far[:10, 0] += 1.02 * 0.5 / longest
+    assert check(lists, X, near, 3.0) == (lists.n_listed, 0, 0)
+    assert check(lists, X, far, 3.0) == (lists.n_listed + 10 * 200, 0, 10)
+    # From here on movement counts from the new place: back is far again, for those ten only.
+    assert check(lists, X, far, 3.0) == (lists.n_listed, 0, 0)
+    assert check(lists, X, W, 3.0) == (lists.n_listed + 10 * 200, 0, 10)
+
+
+@pytest.mark.parametrize("margin", [0, 1e-12, None])
+def test_weights_that_do_not_move_are_never_scanned_again(margin):
+    # Even margins too narrow to cover rounding are enough for neurons that stay exactly where they are.
+    X, W = make_points("gaussian", 0, 50, 5, np.float32), make_points("gaussian", 1, 40, 5, np.float32)
+    W[7] = 0
+    lists = MarginLists(X, W, 2.0, margin=margin)
+    check(lists, X, W, 2.0)
+    for _ in range(40):
+        assert check(lists, X, W, 2.0).neurons_rescanned == 0
+    W[3, 0] = np.nextafter(W[3, 0], np.float32(9))
+    assert check(lists, X, W, 2.0).neurons_rescanned == (0 if margin is None else 1)
+
+
+def test_the_lists_hold_what_the_margin_says():
+    X, W = make_points("gaussian", 0, 100, 4, np.float64), make_points("gaussian", 1, 30, 4, np.float64)
+    for margin in (0.0, 0.25, 1.0):
+        lists = MarginLists(X, W, 2.0, margin=margin)
+        assert lists.n_listed == (inner_products(W, X) > 2.0 - margin).sum()
+        assert lists.margins.tolist() == [margin] * 30
+
+
+def test_slower_motion_leads_to_narrower_margins_and_less_work():
+    margins, listed, pairs = [], [], []
+    for speed in (1e-2, 1e-3, 1e-4):
+        rng = np.random.default_rng(0)
+        X, W = make_points("gaussian", 1, 400, 5, np.float64), make_points("gaussian", 2, 300, 5, np.float64)
+        lists, work = MarginLists(X, W, 5.0), 0
+        for step in range(100):
+            W = W + speed * rng.normal(size=W.shape)
+            evaluated = check(lists, X, W, 5.0).pairs_evaluated
+            work += evaluated if step >= 50 else 0
+        margins.append(lists.margins.mean())
+        listed.append(lists.n_listed)
+        pairs.append(work)
+    for slower, faster in ((1, 0), (2, 1)):
+        assert margins[slower] < 0.7 * margins[faster]
+        assert listed[slower] < listed[faster]
+        assert pairs[slower] < pairs[faster]
+    assert pairs[0] < 0.5 * 50 * 400 * 300, "even the fastest looks at less than half of what brute force does"
+
+
+# ---------------------------------------------------------------------------------------
+# Patterns, as the training reads them
+# ---------------------------------------------------------------------------------------
+
+
+@given(kinds, seeds, st.integers(1, 80), st.integers(1, 40), st.integers(1, 20), dtypes)
+def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n_neurons, d, dtype):
+    rng = np.random.default_rng(seed)
+    X, W = make_points(kind, seed, n_samples, d, dtype), make_points("gaussian", seed + 1, n_neurons, d, dtype)
+    lists, padded = MarginLists(X, W, 0.5), padded_rows(W)
+    for size in (n_samples, 0, 1, n_samples // 2 + 1):
+        batch = np.sort(rng.permutation(n_samples)[:size])
+        pattern, _ = lists.firing(padded, samples=batch)
+        products = inner_products(W, X[batch])
+        assert unpacked(*pattern.pairs()) == all_beyond(W, X[batch], 0.5)
+        for r, start, count in zip(pattern.rows, pattern.starts, pattern.counts, strict=True):
+            mine = slice(start, start + count)
+            np.testing.assert_array_equal(pattern.products[mine], products[r, pattern.samples[mine]])
+        W = walk(rng, "gaussian", W)
+        padded = padded_rows(W)
+    pattern, _ = lists.firing(padded)
+    assert unpacked(*pattern.pairs()) == all_beyond(W, X, 0.5)
+
+
+def test_any_number_of_threads_gives_the_same():
+    X, W = make_points("gaussian", 0, 300, 6, np.float32), make_points("gaussian", 1, 200, 6, np.float32)
+    runs = []
+    for limit in (1, 2):
+        rng = np.random.default_rng(0)
+        with threadpool_limits(limit, user_api="openmp"):
+            lists, w, run = MarginLists(X, W, 3.0), W, []
+            for _ in range(30):
+                w = (w + 0.01 * rng.normal(size=w.shape)).astype(np.float32)
+                indptr, samples, work = lists.query(w, return_work=True)
+                run.append((indptr.tolist(), samples.tolist(), work, lists.margins.tolist()))
+        runs.append(run)
+    assert runs[0] == runs[1]
+
+
+# ---------------------------------------------------------------------------------------
+# Ends: of the range of floats, of memory, of patience
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 1.0])
+def test_zero_samples_one_sample_and_zero_weights(threshold):
+    W = make_points("gaussian", 0, 20, 3, np.float64)
+    for X in (np.zeros((5, 3)), np.zeros((1, 3)), W[:1] * 2, np.empty((0, 3))):
+        lists = MarginLists(X, np.zeros_like(W), threshold)
+        for scale in (0, 1, 0, 1e-300, 1e150):
+            check(lists, X, scale * W, threshold)
+
+
+@pytest.mark.parametrize(
+    ("x", "before", "after", "threshold", "dtype"),
+    [
+        pytest.param([1e170], [1e-170], [2e-170], 1.5, np.float64, id="the square of the movement is zero"),
+        pytest.param([1e200, 1e200], [-1e200, 0], [1e200, 0], 0, np.float64, id="squares of the weights are infinite"),
+        pytest.param([2e38] * 2 + [0, 0] + [2e38] * 2, [-0.9, 0.95, 0, 0] * 2, [-0.84, 0.95, 0, 0] * 2, 0, np.float32,
+                     id="a product that was infinity less infinity becomes infinity"),
+    ],
+)  # fmt: skip
+def test_ends_of_the_range(x, before, after, threshold, dtype):
+    X, before, after = (np.array([row], dtype=dtype) for row in (x, before[: len(x)], after[: len(x)]))
+    for margin in (None, 1.0, 1e38):
+        lists = MarginLists(X, before, threshold, margin=margin)
+        for W in (before, after, after, before, after):
+            check(lists, X, W, threshold)
+    assert lists.query(after)[1].tolist() == [0]
+
+
+def test_samples_may_be_changed_by_whoever_passed_them():
+    X, W = make_points("gaussian", 0, 30, 8, np.float64), make_points("gaussian", 1, 20, 8, np.float64)
+    mine, weights = X.copy(), W.copy()
+    lists = MarginLists(mine, weights, 1.0)
+    mine[:], weights[:] = 0, 0
+    check(lists, X, W, 1.0)
+    check(lists, X, weights, 1.0)
+
+
+def test_lists_too_long_for_memory_are_refused(monkeypatch):
+    X, W = make_points("gaussian", 0, 1000, 2, np.float64), make_points("gaussian", 1, 1000, 2, np.float64)
+    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 2_000_000)
+    with pytest.raises(MemoryError, match=r"1000 samples and 1000 neurons needs 20\.0 MB of memory, and 2\.0 MB"):
+        MarginLists(X, W, -1e6)  # everything fires: a million pairs
+    check(MarginLists(X, W, 5.0), X, W, 5.0)  # fewer do
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: MarginLists([[np.nan]], [[1.0]], 0.0), ValueError, "X holds NaN"),
+        (lambda: MarginLists([[1.0]], [[np.nan]], 0.0), ValueError, "W holds NaN"),
+        (lambda: MarginLists(np.eye(3), np.eye(2), 0.0), ValueError, "W has 2 columns where 3"),
+        (lambda: MarginLists(np.eye(3), np.eye(3) * 1j, 0.0), TypeError, "real numbers"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), np.nan), ValueError, "threshold=nan must be a finite"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), np.inf), ValueError, "threshold=inf must be a finite"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), 0.0, margin=-1.0), ValueError, "margin=-1.0"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), 0.0, margin=np.nan), ValueError, "margin=nan"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), 0.0).query(np.eye(3)[:2]), ValueError, "2 rows where 3 neurons"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), 0.0).query(np.eye(4)[:3]), ValueError, "4 columns where 3"),
+        (lambda: MarginLists(np.eye(3), np.eye(3), 0.0).query(np.full((3, 3), np.nan)), ValueError, "W holds NaN"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+# ---------------------------------------------------------------------------------------
+# All searches on real data
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("method", ["tree", "scan"])
+def test_five_ways_to_find_the_pairs_agree_pair_by_pair(dtype, method):
+    rng = np.random.default_rng(0)
+    X = load_diabetes().data
+    X = (X / np.linalg.norm(X, axis=1, keepdims=True)).round(3).astype(dtype)
+    W = rng.normal(size=(300, X.shape[1])).round(2).astype(dtype)
+    threshold = dtype(1.5)
+    over_weights, over_samples = HalfSpaceIndex(W, method=method), HalfSpaceIndex(X, method=method)
+    tree, lists = MaxTree(X, W), MarginLists(X, W, threshold)
+    for _ in range(8):
+        brute = inner_products(W, X) > threshold
+        assert 0.02 < brute.mean() < 0.2
+        by_sample = [row.nonzero()[0].tolist() for row in brute.T]
+        by_neuron = [row.nonzero()[0].tolist() for row in brute]
+        assert unpacked(*over_weights.query(X, threshold)) == by_sample
+        assert unpacked(*over_samples.query(W, threshold)) == by_neuron
+        assert unpacked(*tree.query_all(threshold)) == by_sample
+        assert unpacked(*lists.query(W)) == by_neuron
+        moved = rng.permutation(300)[:100]
+        W[moved] += (0.05 * rng.normal(size=(100, X.shape[1]))).round(2).astype(dtype)
+        over_weights.update(moved, W[moved])
+        tree.update(moved, W[moved])
