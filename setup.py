@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
+from glob import glob
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -24,6 +25,8 @@ EXACT = ["-ffp-contract=off"]
 # The scan only filters, within bounds that cover any rounding.
 SCAN = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 COMMON = ["-O3", "-Wno-psabi", "-Wno-unused-function"]
+
+HEADERS = sorted(glob("sksparsenn/simd/*.h"))
 
 
 def openmp_flags():
@@ -66,7 +69,7 @@ def extension(name, c_sources, flags):
     return Extension(
         f"sksparsenn.{name}",
         sources=[f"sksparsenn/{name}.pyx", *c_sources],
-        depends=["sksparsenn/simd/lanes.h", "sksparsenn/simd/kernels.h", "sksparsenn/simd/exact_template.h", "sksparsenn/simd/scan_template.h"],
+        depends=HEADERS,
         extra_compile_args=COMMON + flags,
     )
 

@@ -78,7 +78,7 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
         1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the
         target), or |r|, with r = f - y in standard units.
 
-    alpha : float >= 0, default=0.0
+    alpha : float >= 0, default=0.003
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
@@ -251,7 +251,7 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
         solver="gd",
         search="auto",
         loss="squared_error",
-        alpha=0.0,
+        alpha=0.003,
         output_scale=2.0,
         init="paired",
         learning_rate="auto",

@@ -28,7 +28,7 @@ cdef extern from "simd/kernels.h" nogil:
 
 cdef enum:
     CHUNK = 64  # neurons handed to a thread at a time
-    WORTH_THREADS = 1 << 14  # pairs or entries below which starting threads costs more than it saves
+    WORTH_THREADS = 1 << 16  # pairs or entries below which starting threads costs more than it saves
 
 
 cdef real dot_strided(const real *a, const real *b, Py_ssize_t stride, Py_ssize_t d) noexcept nogil:
@@ -92,8 +92,8 @@ def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64
 
 
 cdef Py_ssize_t output_blocks(Py_ssize_t entries) noexcept nogil:
-    # Enough blocks to keep threads busy, fewer where their private outputs would fill memory.
-    return max(4, min(32, (1 << 24) // max(entries, 1)))
+    # An even number: enough to keep threads busy, fewer where their private outputs would fill memory.
+    return 2 * max(2, min(16, (1 << 23) // max(entries, 1)))
 
 
 def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
@@ -101,8 +101,9 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
                        double scale, Py_ssize_t n_samples):
     """outputs[i, o] = scale * sum_r signs[r, o] * (<w_r, x_i> - shift) over the neurons r that fire on i.
 
-    Neurons are summed in blocks of consecutive numbers, so a sample's output does
-    not depend on which other samples are evaluated with it.
+    Neurons are summed in blocks of consecutive numbers, so a sample's output does not
+    depend on which other samples are evaluated with it; blocks half the width apart
+    are added first, so that neurons of paired initialisation cancel exactly.
     """
     cdef Py_ssize_t n_outputs = signs.shape[1], width = signs.shape[0], entries = n_samples * n_outputs
     cdef Py_ssize_t n_blocks = output_blocks(entries), block, k, e
@@ -121,8 +122,8 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
                         &signs[rows[k], 0], n_outputs, &partial[block, 0])
     for e in prange(entries, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
         total = 0
-        for block in range(n_blocks):
-            total = total + partial[block, e]
+        for block in range(n_blocks // 2):
+            total = total + (<double>partial[block, e] + <double>partial[block + n_blocks // 2, e])
         outputs_view[e] = <real>(scale * total)
     return outputs
 

@@ -56,7 +56,7 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
     cdef Py_ssize_t k, padded = X.shape[1]
     cdef int64_t r
     cdef int failed = 0
-    for k in prange(rows.shape[0], schedule="dynamic", chunksize=64, nogil=True, use_threads_if=samples.shape[0] > 1 << 14):
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=64, nogil=True, use_threads_if=samples.shape[0] > 1 << 16):
         r = rows[k]
         if counts[r] > 0:
             failed |= narrow_list(&X[0, 0], padded, &W[r, 0], &samples[starts[r]], &counts[r], cuts[k]) < 0

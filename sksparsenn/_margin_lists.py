@@ -178,20 +178,18 @@ class MarginLists:
         if self._reach == 0:
             return np.full(self.n_neurons, np.inf)
         error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold)) + smallest
-            # A neuron that has not moved at all is safe whatever its margin.
-            return np.maximum((self.margins - rounding) / self._reach, 0)
+        rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold)) + smallest
+        # A neuron that has not moved at all is safe whatever its margin.
+        return np.maximum((self.margins - rounding) / self._reach, 0)
 
     def _best_margins(self, drift):
         """The margins that minimise listed pairs plus scanned pairs, for neurons that move by `drift` a query."""
         if self.margin is not None or self._growth is None:
             return np.full(len(drift), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
         margins = MARGINS * self._scale
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            listed = self._share * np.exp(self._growth * margins)
-            scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
-            return margins[np.argmin(listed + scanned, axis=1)]
+        listed = self._share * np.exp(self._growth * margins)
+        scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
+        return margins[np.argmin(listed + scanned, axis=1)]
 
     def _update(self, W):
         """Make the lists hold for weights W: scan anew for the neurons that have used up their margin."""
@@ -215,8 +213,8 @@ class MarginLists:
         best = self._best_margins(drift)
         left = self.margins - moved * self._reach
         left[just_scanned] = 0
-        with np.errstate(over="ignore"):  # where products may overflow, lists hold all samples and have to keep them
-            finite = (self._norms + moved) * self._reach < np.finfo(W.dtype).max / 2**20
+        # Where products may overflow, lists hold all samples and have to keep them.
+        finite = (self._norms + moved) * self._reach < np.finfo(W.dtype).max / 2**20
         rows = np.flatnonzero((2 * best < left * 0.999) & finite)
         if not len(rows):
             return Work(0, 0, 0)
@@ -224,10 +222,8 @@ class MarginLists:
         self.margins[rows] = best[rows]
         self._settle(rows, W)
         error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
-        with np.errstate(over="ignore"):
-            cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
-            cuts = cuts.astype(W.dtype)
-        narrow_lists(self._X, W, rows, cuts, self._starts, self._counts, self._samples)
+        cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
+        narrow_lists(self._X, W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
@@ -238,6 +234,7 @@ class MarginLists:
 
     # -- queries ------------------------------------------------------------------------
 
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
     def firing(self, W, samples=None, reuse=None):
         """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
         work = self._update(W) + self._work_to_report

@@ -276,7 +276,7 @@ def points_beyond(const real[:, :, ::1] blocks, const real[:, ::1] normals, cons
     if lists == NULL:
         raise MemoryError("no memory for the result lists of a scan")
     if n_blocks > 0 and n_normals > 0:
-        for task in prange(n_tasks, schedule="dynamic", nogil=True, use_threads_if=n_normals * n_blocks > 1 << 12):
+        for task in prange(n_tasks, schedule="dynamic", nogil=True, use_threads_if=n_normals * n_blocks > 1 << 14):
             failed |= scan_task(&blocks[0, 0, 0], n_blocks, d, &normals[task * TASK, 0], normals.shape[1], &thresholds[task * TASK],
                                 reach, min(TASK, n_normals - task * TASK), superset, lists + task * TASK) < 0
     if failed:

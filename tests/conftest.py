@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, settings
 # parallel loops several times slower on a machine that runs anything else.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Read when SciPy is loaded: without it scikit-learn skips its check of array API inputs.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -1,6 +1,7 @@
 """What the searches must answer, computed the slow and obvious way, and data that make that hard."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def unpacked(indptr, indices):
     assert indices.dtype == np.int32
     assert indptr[0] == 0
     assert indptr[-1] == len(indices)
-    answers = [indices[start:end].tolist() for start, end in zip(indptr[:-1], indptr[1:], strict=True)]
+    answers = [indices[start:end].tolist() for start, end in pairwise(indptr)]
     for answer in answers:
         assert answer == sorted(set(answer)), "answers are ascending, without repetitions"
     return answers

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import sksparsenn._scan
+import sksparsenn._tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
@@ -23,8 +25,6 @@ from oracles import (
 )
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._scan
-import sksparsenn._tree
 from sksparsenn import HalfSpaceIndex
 
 METHODS = ("auto", "tree", "scan")
@@ -90,7 +90,7 @@ def test_the_index_decides_by_exactly_that_number(kind, other, seed, d, dtype, m
 @given(
     kinds, kinds, seeds, st.integers(0, 1500), st.integers(1, 12), dtypes, methods, leaf_sizes, st.integers(1, 20)
 )
-@settings(max_examples=300)
+@settings(max_examples=1000)
 def test_answers_are_those_of_brute_force(kind, other, seed, n, d, dtype, method, leaf_size, n_queries):
     points, normals = make_points(kind, seed, n, d, dtype), make_points(other, seed + 1, n_queries, d, dtype)
     index = HalfSpaceIndex(points, method=method, leaf_size=leaf_size)
@@ -106,7 +106,7 @@ SPECIAL = {
 
 
 @given(st.data(), dtypes, st.sampled_from(["tree", "scan"]), st.integers(1, 3), st.integers(1, 24))
-@settings(max_examples=300)
+@settings(max_examples=1000)
 def test_few_special_points(data, dtype, method, d, n):
     # Hypothesis chooses every number here, so that a failure shrinks to one that can be read.
     elements = SPECIAL[dtype].map(dtype)
@@ -271,7 +271,7 @@ class Changes(RuleBasedStateMachine):
 
 
 TestChanges = Changes.TestCase
-TestChanges.settings = settings(max_examples=60, stateful_step_count=20)
+TestChanges.settings = settings(max_examples=250, stateful_step_count=20)
 
 
 def test_a_tree_whose_points_have_scattered_is_rebuilt():

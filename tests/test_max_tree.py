@@ -58,7 +58,7 @@ def make_tau(seed, X, W):
 
 
 @given(kinds, kinds, seeds, st.integers(1, 12), st.integers(1, 700), st.integers(1, 20), dtypes)
-@settings(max_examples=150)
+@settings(max_examples=500)
 def test_answers_are_those_of_brute_force_after_any_updates(kind, other, seed, n_samples, n_neurons, d, dtype):
     # 700 neurons make three levels in single and four in double precision.
     rng = np.random.default_rng(seed)

@@ -1,0 +1,157 @@
+"""Bad input, memory, interruption, threads."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import sksparsenn._memory
+from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn._search import SEARCHES
+
+
+def table(n=300, d=5, seed=0):
+    X = np.random.default_rng(seed).standard_normal((n, d))
+    return X, np.sin(X[:, 0]) + X[:, 1] ** 2
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"width": 0}, "'width' parameter .* must be an int in the range .* Got 0 instead"),
+        ({"width": 31}, "width=31 is odd, but init='paired' .* use an even width or init='gaussian'"),
+        ({"width": "many"}, "'width' parameter .* Got 'many' instead"),
+        ({"shift": -0.5}, "'shift' parameter .* Got -0.5 instead"),
+        ({"shift": 1.0, "threshold": 0.5}, "threshold=0.5 lies below shift=1: .* raise threshold or lower shift"),
+        ({"output_scale": 0.0}, "'output_scale' parameter .* Got 0.0 instead"),
+        ({"momentum": 1.0}, "'momentum' parameter .* Got 1.0 instead"),
+        ({"search": "hash"}, "'search' parameter .* Got 'hash' instead"),
+    ],
+)
+def test_impossible_parameters(params, message):
+    with pytest.raises(ValueError, match=message):
+        SparseShiftedReLURegressor(**params).fit(*table(20))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none(bad):
+    X, y = table(20)
+    broken = X.copy()
+    broken[3, 2] = bad
+    with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+        SparseShiftedReLURegressor(8).fit(broken, y)
+    y[4] = bad
+    with pytest.raises(ValueError, match="Input y contains (NaN|infinity)"):
+        SparseShiftedReLURegressor(8).fit(X, y)
+    model = SparseShiftedReLURegressor(8, max_iter=2).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+        model.predict(broken)
+
+
+def test_wrong_shapes_and_types():
+    X, y = table(20)
+    model = SparseShiftedReLURegressor(8, max_iter=2)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        model.fit([["a", "b"]] * 20, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, y[:5])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        model.fit(y, y)
+    with pytest.raises(ValueError, match="sample_weight is zero for every sample|Sample weights must contain at least one non-zero"):
+        model.fit(X, y, np.zeros(20))
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        model.fit(X, y, -np.ones(20))
+    with pytest.raises(ValueError, match="X has 3 features, but SparseShiftedReLURegressor is expecting 5"):
+        model.fit(X, y).predict(X[:, :3])
+    with pytest.raises(ValueError, match="warm_start continues a network of width 8 .* set warm_start=False"):
+        model.set_params(warm_start=True, width=10).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_divergence_names_the_parameter(solver):
+    X, y = table()
+    with pytest.raises(ValueError, match=r"training diverged: the loss went from .* lower learning_rate"):
+        SparseShiftedReLURegressor(
+            64, shift=0.0, solver=solver, learning_rate=1e4, momentum=0.9, max_iter=300, random_state=0
+        ).fit(X, y)
+
+
+@pytest.mark.parametrize("search", ["max_tree", "margin"])
+def test_memory_is_refused_before_allocation(search, monkeypatch):
+    X, y = table(2000)
+    # With a gigabyte free both fit; with five megabytes neither does.
+    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 5_000_000)
+    with pytest.raises(MemoryError, match=r"needs [\d.,]+ [MG]B of memory, and 5\.0 MB are available"):
+        SparseShiftedReLURegressor(4096, shift=0.5, search=search, max_iter=1).fit(X, y)
+    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 1_000_000_000)
+    SparseShiftedReLURegressor(4096, shift=0.5, search=search, max_iter=1).fit(X, y)
+
+
+def test_a_max_tree_of_terabytes_is_refused():
+    X, y = table(100_000, 3)
+    with pytest.raises(MemoryError, match=r"a MaxTree over 100000 samples and 4000000 neurons needs 3,[\d.]+ GB"):
+        SparseShiftedReLURegressor(4_000_000, search="max_tree", max_iter=1).fit(X, y)
+
+
+def test_memory_is_known_here():
+    available = sksparsenn._memory.available_memory()
+    assert available is None or 10**7 < available < 10**15
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_interruption_ends_a_fit_and_keeps_the_last_one(search):
+    X, y = table(1000)
+    model = SparseShiftedReLURegressor(256, search=search, max_iter=2, tol=0, random_state=0).fit(X, y)
+    before = dict(vars(model))
+    model.set_params(max_iter=10**6, n_iter_no_change=10**6)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert time.perf_counter() - start < 60  # a million iterations take hours
+    for name in before:
+        assert name in model.get_params() or vars(model)[name] is before[name], name
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_same_bits_for_one_and_two_threads(search, solver):
+    X, y = table(2500, 4)
+    model = SparseShiftedReLURegressor(
+        512, shift=0.8, solver=solver, search=search, max_iter=3, batch_size=1000, random_state=0
+    )
+    fitted = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="openmp"):
+            pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+            assert not pools or set(pools) == {threads}
+            fitted.append((model.fit(X, y).hidden_weights_, model.predict(X)))
+    np.testing.assert_array_equal(fitted[0][0], fitted[1][0])
+    np.testing.assert_array_equal(fitted[0][1], fitted[1][1])
+
+
+def test_omp_num_threads_is_followed():
+    """The number of threads that a fit starts: counted by the operating system, in a fresh process."""
+    if not os.path.exists("/proc/self/status"):
+        return  # only Linux counts them there
+    program = (
+        "import numpy as np\n"
+        "from sksparsenn import SparseShiftedReLURegressor\n"
+        "X = np.random.default_rng(0).standard_normal((3000, 4))\n"
+        "SparseShiftedReLURegressor(1024, max_iter=2, random_state=0).fit(X, X[:, 0])\n"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('Threads')][0])\n"
+    )
+    counts = {}
+    for threads in (1, 4):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+        run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        counts[threads] = int(run.stdout)
+    assert counts[4] >= counts[1] + 3

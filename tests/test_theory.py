@@ -1,0 +1,100 @@
+"""What the papers say about shifted networks, held against measurements."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn._firing import Firing, Lists
+from sksparsenn._network import Network, initial_weights, jacobian_product, jacobian_transpose_product
+
+# Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
+SIGMAS = 5
+
+
+def unit_rows(n, d, seed=0):
+    X = np.random.default_rng(seed).standard_normal((n, d))
+    return np.ascontiguousarray(X / np.linalg.norm(X, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 2.0, 3.0])
+def test_firing_fraction_is_the_normal_tail(shift):
+    """For one unit sample, <w, x> ~ N(0, 1): the firing neurons are a binomial sample of the width."""
+    width = 20_000
+    weights, signs = initial_weights(width, 8, 1, "gaussian", np.random.RandomState(0), np.float64)
+    firing = Network(weights, signs, shift, shift, 1.0).firing(unit_rows(4, 8))
+    per_sample = np.bincount(firing.pairs()[1], minlength=4)
+    expected = norm.sf(shift)
+    error = np.sqrt(expected * (1 - expected) / width)
+    assert np.abs(per_sample / width - expected).max() < SIGMAS * error
+
+
+def test_automatic_shift_is_that_of_the_paper():
+    """sqrt(0.4 ln m) lets at most m^0.8 neurons fire, since the normal tail is below exp(-b^2 / 2) [SYZ21 Rem. 3.9]."""
+    X, y = unit_rows(50, 4), np.arange(50.0)
+    for width in (256, 4096):
+        model = SparseShiftedReLURegressor(width, max_iter=1, random_state=0).fit(X, y)
+        assert model.shift_ == model.threshold_ == pytest.approx(np.sqrt(0.4 * np.log(width)))
+        assert model.firing_fraction_curve_[0] * width < width**0.8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_paired_initialisation_is_exactly_zero(dtype):
+    """Partners have equal numbers and opposite signs: not small, zero."""
+    weights, signs = initial_weights(1000, 8, 2, "paired", np.random.RandomState(0), dtype)
+    outputs = Network(weights, signs, 0.7, 0.7, 3.0).outputs(unit_rows(30, 8).astype(dtype))
+    np.testing.assert_array_equal(outputs, 0)
+
+
+def test_large_output_scale_trains_the_linear_model_on_tangent_features():
+    """QSY23 Lemma 5.3: as B grows, the network and the linear model with features 1[<w_r(0), x> > b] x coincide.
+
+    Targets of size one need movements of order 1/B, so the share of pairs that change and
+    the distance between the two models fall with 1/B.
+    """
+    X = unit_rows(40, 5)
+    y = np.sin(3 * X[:, 0]) + X[:, 1]
+    distances = []
+    for output_scale in (1.0, 10.0, 100.0, 1000.0):
+        model = SparseShiftedReLURegressor(
+            2000, shift=1.0, output_scale=output_scale, learning_rate=20.0 / output_scale**2, momentum=0.0, alpha=0.0,
+            max_iter=60, tol=0, fit_intercept=False, random_state=0,
+        ).fit(X, y)  # fmt: skip
+        # The linear model, dense: psi(x) has a block scale * a_r 1[<w_r(0), x> > b] x for each neuron.
+        fires = (model.initial_weights_ @ X.T > 1.0).astype(float)
+        features = output_scale / np.sqrt(2000) * (model.output_weights_ * fires)[:, :, None] * X[None]
+        features = features.transpose(1, 0, 2).reshape(40, -1)
+        target, v = y / np.sqrt(np.mean(y**2)), np.zeros(features.shape[1])
+        for _ in range(60):
+            v -= 20.0 / output_scale**2 * features.T @ (features @ v - target) / 40
+        assert np.linalg.norm(features @ v) > 0.3 * np.linalg.norm(target)  # it learned something
+        distances.append(np.abs(features @ v * np.sqrt(np.mean(y**2)) - model.predict(X)).max())
+    assert distances[0] > 1e-3
+    assert distances[3] < 2e-3 * max(distances[0], 0.1)
+    assert distances[3] < distances[1] / 10
+
+
+def test_jacobian_products_against_the_dense_jacobian():
+    X = unit_rows(30, 8, seed=1)
+    weights, signs = initial_weights(20, 8, 2, "gaussian", np.random.RandomState(1), np.float64)
+    network = Network(weights, signs, 0.4, 0.4, 2.0)
+    firing = network.firing(X)
+    fires = (weights @ X.T > 0.4).astype(float)
+    # J[i, o, r, j] = scale a_ro 1[r fires on i] x_ij
+    J = network.scale * np.einsum("ro,ri,ij->iorj", signs, fires, X)
+    rng = np.random.default_rng(2)
+    u, v = rng.standard_normal((20, 8)), rng.standard_normal((30, 2))
+    np.testing.assert_allclose(
+        jacobian_product(firing, X, signs, network.scale, u), np.einsum("iorj,rj->io", J, u), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        jacobian_transpose_product(firing, X, signs, network.scale, v), np.einsum("iorj,io->rj", J, v), atol=1e-12
+    )
+
+
+def test_a_superset_of_candidates_gives_the_same_pattern():
+    X = unit_rows(50, 8)
+    weights, _ = initial_weights(10, 8, 1, "gaussian", np.random.RandomState(0), np.float64)
+    everything = Lists.from_compressed(np.arange(11) * 50, np.tile(np.arange(50, dtype=np.int32), 10))
+    _, samples = Firing.among(everything, X, weights, 0.3).pairs()
+    np.testing.assert_array_equal(samples, np.nonzero(weights @ X.T > 0.3)[1])
