@@ -55,7 +55,9 @@ class Firing(NamedTuple):
 
     def outputs(self, n_samples, signs, shift, scale):
         """f[i, o] = scale * sum_r signs[r, o] (<w_r, x_i> - shift) over the neurons r that fire on i."""
-        return add_firing_outputs(self.rows, self.starts, self.counts, self.samples, self.products, shift, signs, scale, n_samples)
+        return add_firing_outputs(
+            self.rows, self.starts, self.counts, self.samples, self.products, shift, signs, scale, n_samples
+        )
 
     def gradient(self, X, residuals, signs):
         """Row k: sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""

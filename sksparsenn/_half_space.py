@@ -147,7 +147,9 @@ class HalfSpaceIndex:
         groups = leaves
         for level in range(1, len(self._nodes)):
             groups = np.unique(groups // FANOUT)
-            bound_parents(self._nodes[level - 1], self._alive[level - 1], groups, self._nodes[level], self._alive[level])
+            bound_parents(
+                self._nodes[level - 1], self._alive[level - 1], groups, self._nodes[level], self._alive[level]
+            )
 
     def _total_spread(self):
         # As a Python float, which overflows to infinity in silence.
@@ -184,8 +186,17 @@ class HalfSpaceIndex:
         normals, thresholds = as_normals(normals, thresholds, self.n_features, self.dtype)
         if self.method_ == "tree":
             counts, indptr, indices, points, nodes = points_beyond_by_tree(
-                self._blocks, self._ids, self._nodes, self._alive, self.leaf_blocks, self._n_leaves, len(self._slots),
-                normals, thresholds, self._reach, listing,
+                self._blocks,
+                self._ids,
+                self._nodes,
+                self._alive,
+                self.leaf_blocks,
+                self._n_leaves,
+                len(self._slots),
+                normals,
+                thresholds,
+                self._reach,
+                listing,
             )
             return counts, indptr, indices, Work(points, nodes, 0)
         used = self._blocks[: self._n_leaves * self.leaf_blocks]
@@ -261,7 +272,9 @@ class HalfSpaceIndex:
         points = as_points(points, "points", self.n_features, self.dtype)
         first = len(self._slots)
         if first + len(points) > np.iinfo(np.int32).max:
-            raise ValueError(f"a HalfSpaceIndex numbers its points with 32 bits: {first + len(points)} ids are too many.")
+            raise ValueError(
+                f"a HalfSpaceIndex numbers its points with 32 bits: {first + len(points)} ids are too many."
+            )
         ids = np.arange(first, first + len(points), dtype=np.int32)
         if len(points) == 0:
             return ids

@@ -29,9 +29,7 @@ class Lift(NamedTuple):
             return cls(np.zeros(X.shape[1]), None)
         unit = float(np.abs(X).max()) or 1.0  # so that squares neither overflow nor vanish
         centre = shares @ (X / unit)
-        squares = sum(
-            shares[rows] @ (((X[rows] / unit) - centre) ** 2).sum(axis=1) for rows in _slices(len(X))
-        )
+        squares = sum(shares[rows] @ (((X[rows] / unit) - centre) ** 2).sum(axis=1) for rows in _slices(len(X)))
         return cls(centre * unit, intercept_scaling * (float(np.sqrt(squares)) or 1.0) * unit)
 
     @property

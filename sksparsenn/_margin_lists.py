@@ -125,9 +125,15 @@ class MarginLists:
         return points_beyond(self._blocks, W, cuts, self._reach, superset=True)
 
     def _build(self, W):
-        sampled = np.unique(np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int))
+        sampled = np.unique(
+            np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
+        )
         if len(sampled):
-            listed = self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1] / len(sampled) * self.n_neurons
+            listed = (
+                self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1]
+                / len(sampled)
+                * self.n_neurons
+            )
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")

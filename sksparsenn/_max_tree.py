@@ -95,9 +95,12 @@ class MaxTree:
         if rows.size and rows.dtype.kind not in "iu":
             raise TypeError(f"neurons are numbered by whole numbers, got an array of {rows.dtype}.")
         if rows.ndim != 1 or len(np.unique(rows)) != len(rows) or len(rows) != len(w):
-            raise ValueError(f"update() needs one row of weights for each of its neurons, all different; got {rows.size} and {len(w)}.")
-        if rows.size and not (0 <= rows.min() and rows.max() < self.n_neurons):
-            raise IndexError(f"neurons are numbered 0 to {self.n_neurons - 1}, got {rows[(rows < 0) | (rows >= self.n_neurons)][0]}.")
+            raise ValueError(
+                f"update() needs a row of weights for each of its neurons, all different; got {rows.size} and {len(w)}."
+            )
+        if rows.size and not (rows.min() >= 0 and rows.max() < self.n_neurons):
+            outside = rows[(rows < 0) | (rows >= self.n_neurons)][0]
+            raise IndexError(f"neurons are numbered 0 to {self.n_neurons - 1}, got {outside}.")
         if not rows.size:
             return
         rows = rows.astype(np.int64)
@@ -156,10 +159,13 @@ class MaxTree:
         samples = np.arange(self.n_samples) if samples is None else np.asarray(samples)
         if samples.size and samples.dtype.kind not in "iu":
             raise TypeError(f"samples are numbered by whole numbers, got an array of {samples.dtype}.")
-        if samples.size and not (0 <= samples.min() and samples.max() < self.n_samples):
-            raise IndexError(f"samples are numbered 0 to {self.n_samples - 1}, got {samples[(samples < 0) | (samples >= self.n_samples)][0]}.")
+        if samples.size and not (samples.min() >= 0 and samples.max() < self.n_samples):
+            outside = samples[(samples < 0) | (samples >= self.n_samples)][0]
+            raise IndexError(f"samples are numbered 0 to {self.n_samples - 1}, got {outside}.")
         tau = float(tau)
         if np.isnan(tau):
             raise ValueError("tau is NaN: give a number.")
-        indptr, neurons, visited = neurons_above(self._levels[0], self._levels, samples.astype(np.int64), tau, self.fan_out)
+        indptr, neurons, visited = neurons_above(
+            self._levels[0], self._levels, samples.astype(np.int64), tau, self.fan_out
+        )
         return (indptr, neurons, Work(0, visited, 0)) if return_work else (indptr, neurons)

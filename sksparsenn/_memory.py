@@ -16,7 +16,9 @@ def require_memory(n_bytes, purpose):
     """Raise MemoryError, naming the amount, if `purpose` needs more memory than is available."""
     available = available_memory()
     if available is not None and n_bytes > available:
-        raise MemoryError(f"{purpose} needs {_gigabytes(n_bytes)} of memory, and {_gigabytes(available)} are available.")
+        raise MemoryError(
+            f"{purpose} needs {_gigabytes(n_bytes)} of memory, and {_gigabytes(available)} are available."
+        )
 
 
 def _gigabytes(n_bytes):
@@ -50,7 +52,8 @@ def _free_on_windows():
 
     class MemoryStatus(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-            (name, ctypes.c_ulonglong) for name in ("total", "free", "total_page", "free_page", "total_virtual", "free_virtual", "extended")
+            (name, ctypes.c_ulonglong)
+            for name in ("total", "free", "total_page", "free_page", "total_virtual", "free_virtual", "extended")
         ]
 
     status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))

@@ -13,7 +13,9 @@ def as_points(points, name, n_features=None, dtype=None):
     if dtype is None:
         dtype = np.float32 if points.dtype == np.float32 else np.float64
     if points.ndim != 2 or points.shape[1] == 0:
-        raise ValueError(f"{name} must be a matrix with a row for each point and at least one column, got shape {points.shape}.")
+        raise ValueError(
+            f"{name} must be a matrix with a row for each point and at least one column, got shape {points.shape}."
+        )
     if n_features is not None and points.shape[1] != n_features:
         raise ValueError(f"{name} has {points.shape[1]} columns where {n_features} are expected.")
     if len(points) >= np.iinfo(np.int32).max:
@@ -37,7 +39,9 @@ def as_normals(normals, thresholds, n_features, dtype):
         raise ValueError(f"{thresholds.size} thresholds for {len(normals)} normals: give one for each, or one for all.")
     if np.isnan(thresholds).any():
         raise ValueError("thresholds hold NaN: give numbers (infinite ones are allowed).")
-    return normals, np.ascontiguousarray(np.broadcast_to(thresholds.ravel() if thresholds.ndim else thresholds, len(normals)))
+    return normals, np.ascontiguousarray(
+        np.broadcast_to(thresholds.ravel() if thresholds.ndim else thresholds, len(normals))
+    )
 
 
 def significant_columns(X):

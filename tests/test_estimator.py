@@ -50,7 +50,9 @@ def test_sample_weights_count_as_repetitions(search, solver):
     weight = rng.integers(0, 4, 25)
     rows = np.repeat(np.arange(25), weight)
     shuffled = rng.permutation(rows)
-    model = SparseShiftedReLURegressor(32, solver=solver, search=search, batch_size=7, max_iter=20, alpha=0.1, random_state=0)
+    model = SparseShiftedReLURegressor(
+        32, solver=solver, search=search, batch_size=7, max_iter=20, alpha=0.1, random_state=0
+    )
     weighted = clone(model).fit(X, y, sample_weight=weight).predict(X)
     repeated = clone(model).fit(X[shuffled], y[shuffled]).predict(X)
     np.testing.assert_allclose(weighted, repeated, rtol=1e-7, atol=1e-9)
@@ -136,7 +138,9 @@ def test_degenerate_tables():
             assert np.isfinite(model.predict(X)).all()
     constant = SparseShiftedReLURegressor(8, max_iter=3, random_state=0).fit(np.arange(6.0)[:, None], np.full(6, 7.5))
     np.testing.assert_array_equal(constant.predict(np.arange(6.0)[:, None]), 7.5)
-    assert SparseShiftedReLURegressor(8, max_iter=3).fit([[1.0, 2.0]], [3.0]).predict([[1.0, 2.0]]) == pytest.approx(3.0)
+    assert SparseShiftedReLURegressor(8, max_iter=3).fit([[1.0, 2.0]], [3.0]).predict([[1.0, 2.0]]) == pytest.approx(
+        3.0
+    )
 
 
 def test_curves_have_an_entry_per_iteration(diabetes):

@@ -348,16 +348,18 @@ def test_thread_limits_reach_the_compiled_modules():
 @pytest.mark.parametrize("method", ["tree", "scan"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_any_number_of_threads_gives_the_same(method, dtype):
-    points, normals = make_points("clusters", 0, 5000, 4, dtype), make_points("gaussian", 1, 300, 4, dtype)
-    thresholds = make_thresholds(2, normals, points)
+    # Large enough for every parallel loop to be shared out: small ones stay on one thread.
+    points, normals = make_points("clusters", 0, 20000, 4, dtype), make_points("gaussian", 1, 200, 4, dtype)
+    thresholds = make_thresholds(2, normals, points[:100])
     answers = []
     for limit in (1, 2):
         with threadpool_limits(limit, user_api="openmp"):
             index = HalfSpaceIndex(points, method=method)
             indptr, indices, work = index.query(normals, thresholds, return_work=True)
-            answers.append((indptr.tolist(), indices.tolist(), work, index.count(normals, thresholds).tolist()))
+            answers.append((indptr.tobytes(), indices.tobytes(), work, index.count(normals, thresholds).tobytes()))
     assert answers[0] == answers[1]
-    assert unpacked(indptr, indices) == all_beyond(normals, points, thresholds)
+    assert len(indices) > 1 << 17
+    assert unpacked(indptr, indices)[-20:] == all_beyond(normals[-20:], points, thresholds[-20:])
 
 
 # ---------------------------------------------------------------------------------------

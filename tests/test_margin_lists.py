@@ -182,18 +182,20 @@ def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n
 
 
 def test_any_number_of_threads_gives_the_same():
-    X, W = make_points("gaussian", 0, 300, 6, np.float32), make_points("gaussian", 1, 200, 6, np.float32)
+    # Large enough for every parallel loop to be shared out: small ones stay on one thread.
+    X, W = make_points("gaussian", 0, 100, 9, np.float32), make_points("gaussian", 1, 9000, 9, np.float32)
     runs = []
     for limit in (1, 2):
         rng = np.random.default_rng(0)
         with threadpool_limits(limit, user_api="openmp"):
-            lists, w, run = MarginLists(X, W, 3.0), W, []
-            for _ in range(30):
+            lists, w, run = MarginLists(X, W, 2.0), W, []
+            for _ in range(20):
                 w = (w + 0.01 * rng.normal(size=w.shape)).astype(np.float32)
                 indptr, samples, work = lists.query(w, return_work=True)
-                run.append((indptr.tolist(), samples.tolist(), work, lists.margins.tolist()))
+                run.append((indptr.tobytes(), samples.tobytes(), work, lists.margins.tobytes()))
         runs.append(run)
     assert runs[0] == runs[1]
+    assert lists.n_listed > 1 << 17
 
 
 # ---------------------------------------------------------------------------------------

@@ -132,14 +132,14 @@ def test_weights_take_the_precision_of_the_samples():
 
 
 def test_any_number_of_threads_gives_the_same():
-    X, W = make_points("gaussian", 0, 200, 6, np.float32), make_points("gaussian", 1, 500, 6, np.float32)
+    X, W = make_points("gaussian", 0, 800, 6, np.float32), make_points("gaussian", 1, 500, 6, np.float32)
     answers = []
     for limit in (1, 2):
         with threadpool_limits(limit, user_api="openmp"):
             tree = MaxTree(X, W)
             tree.update(np.arange(0, 500, 3), W[1:500:3][:167])
-            answers.append([part.tolist() if isinstance(part, np.ndarray) else part
-                            for part in tree.query_all(1.0, return_work=True)])  # fmt: skip
+            indptr, neurons, work = tree.query_all(1.0, return_work=True)
+            answers.append((indptr.tobytes(), neurons.tobytes(), work))
     assert answers[0] == answers[1]
 
 

@@ -44,32 +44,34 @@ def test_numbers_that_are_none(bad):
     X, y = table(20)
     broken = X.copy()
     broken[3, 2] = bad
-    with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
         SparseShiftedReLURegressor(8).fit(broken, y)
     y[4] = bad
-    with pytest.raises(ValueError, match="Input y contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"Input y contains (NaN|infinity)"):
         SparseShiftedReLURegressor(8).fit(X, y)
     model = SparseShiftedReLURegressor(8, max_iter=2).fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
         model.predict(broken)
 
 
 def test_wrong_shapes_and_types():
     X, y = table(20)
     model = SparseShiftedReLURegressor(8, max_iter=2)
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match=r"could not convert string to float"):
         model.fit([["a", "b"]] * 20, y)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
         model.fit(X, y[:5])
-    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+    with pytest.raises(ValueError, match=r"Expected 2D array, got 1D array"):
         model.fit(y, y)
-    with pytest.raises(ValueError, match="sample_weight is zero for every sample|Sample weights must contain at least one non-zero"):
+    with pytest.raises(
+        ValueError, match=r"sample_weight is zero for every sample|Sample weights must contain at least one non-zero"
+    ):
         model.fit(X, y, np.zeros(20))
-    with pytest.raises(ValueError, match="[Nn]egative"):
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
         model.fit(X, y, -np.ones(20))
-    with pytest.raises(ValueError, match="X has 3 features, but SparseShiftedReLURegressor is expecting 5"):
+    with pytest.raises(ValueError, match=r"X has 3 features, but SparseShiftedReLURegressor is expecting 5"):
         model.fit(X, y).predict(X[:, :3])
-    with pytest.raises(ValueError, match="warm_start continues a network of width 8 .* set warm_start=False"):
+    with pytest.raises(ValueError, match=r"warm_start continues a network of width 8 .* set warm_start=False"):
         model.set_params(warm_start=True, width=10).fit(X, y)
 
 
@@ -152,6 +154,8 @@ def test_omp_num_threads_is_followed():
     counts = {}
     for threads in (1, 4):
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
-        run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
         counts[threads] = int(run.stdout)
     assert counts[4] >= counts[1] + 3

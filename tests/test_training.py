@@ -42,12 +42,21 @@ def fit_both(setting, solver, search, dtype=np.float64):
     setting = dict(setting)
     X, y = problem(n_outputs=setting.pop("n_outputs", 1))
     sample_weight = np.random.default_rng(1).uniform(0.2, 3.0, len(X)) if setting.pop("weighted", False) else None
-    params = {"width": 40, "shift": 1.1, "learning_rate": 2.0, "momentum": 0.0, "output_scale": 1.0, "alpha": 0.0} | setting
+    params = {
+        "width": 40,
+        "shift": 1.1,
+        "learning_rate": 2.0,
+        "momentum": 0.0,
+        "output_scale": 1.0,
+        "alpha": 0.0,
+    } | setting
     if solver == "sgd":  # six batches of ten make up an epoch of sixty
         params |= {"batch_size": 10, "max_iter": -(-STEPS // 6)}
     else:
         params |= {"max_iter": STEPS}
-    model = SparseShiftedReLURegressor(**params, solver=solver, search=search, tol=0, n_iter_no_change=10**6, random_state=3)
+    model = SparseShiftedReLURegressor(
+        **params, solver=solver, search=search, tol=0, n_iter_no_change=10**6, random_state=3
+    )
     model.fit(X.astype(dtype), y, sample_weight)
     shift = params["shift"]
     weights, losses = dense_twin.train(
@@ -133,7 +142,9 @@ def test_automatic_learning_rate_is_inverse_of_largest_eigenvalue():
 
 def test_gradient_descent_without_momentum_never_raises_the_loss():
     X, y = problem(n=200, d=6)
-    model = SparseShiftedReLURegressor(256, output_scale=10.0, momentum=0.0, max_iter=200, tol=0, random_state=0).fit(X, y)
+    model = SparseShiftedReLURegressor(256, output_scale=10.0, momentum=0.0, max_iter=200, tol=0, random_state=0).fit(
+        X, y
+    )
     assert (np.diff(model.loss_curve_) <= 1e-12).all()
 
 
@@ -141,7 +152,15 @@ def test_gradient_descent_without_momentum_never_raises_the_loss():
 def test_output_rules(average):
     """The kept weights are the last, the mean, or one of the iterates."""
     X, y = problem()
-    params = {"width": 20, "shift": 0.5, "learning_rate": 1.0, "momentum": 0.0, "tol": 0, "random_state": 0, "n_iter_no_change": 99}
+    params = {
+        "width": 20,
+        "shift": 0.5,
+        "learning_rate": 1.0,
+        "momentum": 0.0,
+        "tol": 0,
+        "random_state": 0,
+        "n_iter_no_change": 99,
+    }
     iterates = [SparseShiftedReLURegressor(max_iter=t, **params).fit(X, y).hidden_weights_ for t in range(1, 9)]
     kept = SparseShiftedReLURegressor(max_iter=8, average=average, **params).fit(X, y).hidden_weights_
     if average == "last":
@@ -168,7 +187,15 @@ def test_random_iterate_is_uniform():
 
 def test_warm_start_continues():
     X, y = problem()
-    params = {"width": 30, "shift": 0.5, "learning_rate": 1.0, "momentum": 0.0, "tol": 0, "random_state": 0, "alpha": 1.0}
+    params = {
+        "width": 30,
+        "shift": 0.5,
+        "learning_rate": 1.0,
+        "momentum": 0.0,
+        "tol": 0,
+        "random_state": 0,
+        "alpha": 1.0,
+    }
     whole = SparseShiftedReLURegressor(max_iter=20, **params).fit(X, y)
     halves = SparseShiftedReLURegressor(max_iter=10, warm_start=True, **params).fit(X, y).fit(X, y)
     np.testing.assert_array_equal(halves.initial_weights_, whole.initial_weights_)

@@ -55,7 +55,7 @@ def test_weight_index_visits_sublinearly_in_three_dimensions():
 
 
 def test_a_step_of_sgd_with_few_moves_rescans_few_neurons():
-    """"data" search: only the neurons that fired in the last batch have moved."""
+    """ "data" search: only the neurons that fired in the last batch have moved."""
     X = unit_rows(400, 5)
     model = SparseShiftedReLURegressor(
         64, shift=2.0, solver="sgd", search="data", batch_size=1, momentum=0.0, alpha=0.0, max_iter=1, random_state=0
