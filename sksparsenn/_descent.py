@@ -91,7 +91,7 @@ def descend(data, state, search, options, random_state, report=None):
     steps = 1 if options.batch_size is None else max(1, round(len(data.X) / options.batch_size))
     draw = BatchSampler(data, options.batch_size, random_state)
     output_rule = OutputRule(options.average, random_state)
-    stopping = Stopping(options.tol, options.n_iter_no_change)
+    stopping = Stopping(options.tol, options.n_iter_no_change, noisy=options.batch_size is not None)
     for iteration in range(options.max_iter):
         measured = []
         for _ in range(steps):
@@ -105,7 +105,7 @@ def descend(data, state, search, options, random_state, report=None):
         refuse_divergence(state, options)
         if report is not None:
             report(iteration, state)
-        if stopping.reached(state.loss_curve[-1]):
+        if stopping.reached(state.loss_curve):
             state.stop_reason = "tol"
             break
     return output_rule.weights(state.network.weights)
@@ -166,7 +166,8 @@ def set_learning_rate(state, batch, data, options):
     With H = sum_i shares_i J_i^T J_i, gradient descent is stable below 2 / lambda_max(H); the
     rate is 1 / lambda_max.  For a batch of size s, stochastic gradient descent on samples
     with J_i J_i^T <= beta converges fastest at s / (beta + (s - 1) lambda_max) [Ma, Bassily and
-    Belkin 2018], of which momentum leaves the share 1 - momentum.
+    Belkin 2018]; momentum adds up the noise of 1 / (1 - momentum) steps, and beta grows by
+    that factor.
     """
     diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
     state.ridge = options.alpha * float(batch.shares @ diagonal) / data.total_weight
@@ -175,9 +176,8 @@ def set_learning_rate(state, batch, data, options):
         return
     curvature = options.loss.curvature * state.curvature(batch)
     if options.batch_size is not None:
-        size = options.batch_size
-        curvature = (options.loss.curvature * diagonal.max(initial=0) + (size - 1) * curvature) / size
-        curvature /= 1 - options.momentum
+        noise = options.loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
+        curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
     curvature += state.ridge
     state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
 
@@ -276,13 +276,21 @@ class OutputRule:
 
 
 class Stopping:
-    """True once the loss has not fallen by tol below its best for a number of iterations in a row."""
+    """True once the loss has not fallen by tol below its best for a number of iterations in a row.
 
-    def __init__(self, tol, n_iter_no_change):
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+    Losses of batches are noisy: there, that number of losses is averaged, and the average
+    compared with the one before it.
+    """
+
+    def __init__(self, tol, n_iter_no_change, noisy):
+        self.tol, self.n_iter_no_change, self.noisy = tol, n_iter_no_change, noisy
         self.best, self.waited = np.inf, 0
 
-    def reached(self, loss):
-        self.waited = 0 if loss < self.best - self.tol else self.waited + 1
-        self.best = min(self.best, loss)
-        return self.waited >= self.n_iter_no_change
+    def reached(self, curve):
+        patience = self.n_iter_no_change
+        if self.noisy:
+            recent, before = curve[-patience:], curve[-2 * patience : -patience]
+            return len(before) == patience and np.mean(recent) > np.mean(before) - self.tol
+        self.waited = 0 if curve[-1] < self.best - self.tol else self.waited + 1
+        self.best = min(self.best, curve[-1])
+        return self.waited >= patience

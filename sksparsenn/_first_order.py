@@ -107,7 +107,8 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
 
     tol : float >= 0, default=1e-6
         Training stops when the loss has not fallen by tol below its best for
-        ``n_iter_no_change`` iterations in a row.
+        ``n_iter_no_change`` iterations in a row; for "sgd", when the mean loss of that many
+        epochs has not fallen by tol below that of as many before.
 
     n_iter_no_change : int, default=10
 
@@ -196,8 +197,8 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
        a step that raised the loss drops the velocity and estimates lambda_max anew; one
        that raised it by more than a tenth is taken back and the rate halved.
     3. For "sgd" with ``learning_rate="auto"`` the rate is s / (beta + (s - 1) lambda_max)
-       times 1 - momentum, with s the batch size and beta the largest diagonal entry of
-       the tangent kernel, both measured on the first batch (Ma, Bassily and Belkin,
+       with s the batch size and beta the largest diagonal entry of the tangent kernel
+       over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
        2018); for the absolute error it falls with the square root of the steps taken.
     4. Margin lists are not in the papers.
 

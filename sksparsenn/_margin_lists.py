@@ -19,6 +19,9 @@ QUERIES_BETWEEN_REVIEWS = 16
 MARGINS = np.geomspace(1e-3, 1.0, 31)
 FIRST_MARGIN = 0.1
 
+# Pairs scanned in one uninterrupted call when the first lists are built.
+PAIRS_AT_ONCE = 1 << 32
+
 # Neurons whose samples are counted to foresee the size of all lists.
 NEURONS_SAMPLED = 256
 
@@ -137,13 +140,17 @@ class MarginLists:
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
-        indptr, samples = self._scan(W, self.margins)
-        self._counts = np.diff(indptr)
+        # Some billions of pairs at a time, so that an interruption is heeded between them.
+        rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
+        chunks = [slice(first, first + rows) for first in range(0, self.n_neurons, rows)]
+        parts = [self._scan(W[chunk], self.margins[chunk]) for chunk in chunks]
+        self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
         self._capacities = _room(self._counts)
         self._starts = np.cumsum(self._capacities) - self._capacities
-        self._samples = np.empty(int(self._capacities.sum()), dtype=np.int32)
-        self._end = len(self._samples)
-        copy_lists(samples, indptr[:-1].copy(), self._counts, self._samples, self._starts)
+        self._end = int(self._capacities.sum())
+        self._samples = np.empty(self._end, dtype=np.int32)
+        for chunk, (indptr, samples) in zip(chunks, parts, strict=True):
+            copy_lists(samples, indptr[:-1].copy(), self._counts[chunk], self._samples, self._starts[chunk])
         self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
 
     def _replace(self, rows, indptr, samples):
