@@ -142,7 +142,7 @@ class MarginLists:
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
-        chunks = [slice(first, first + rows) for first in range(0, self.n_neurons, rows)]
+        chunks = [slice(first, first + rows) for first in range(0, max(self.n_neurons, 1), rows)]
         parts = [self._scan(W[chunk], self.margins[chunk]) for chunk in chunks]
         self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
         self._capacities = _room(self._counts)

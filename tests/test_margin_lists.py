@@ -11,6 +11,7 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpa
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
+import sksparsenn._margin_lists
 import sksparsenn._memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
 from sksparsenn._points import padded_rows
@@ -95,6 +96,33 @@ def test_neurons_that_creep_straight_at_the_longest_sample(dtype, margin):
         W = ((1.0 - gaps + step * 0.01 * margin_in_force)[:, None] * direction).astype(dtype)
         check(lists, X, W, 1.0)
     assert len(lists.query(W)[1]) == 40, "all of them have arrived"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_margins_are_not_narrowed_below_what_movement_has_used_up(dtype):
+    # The 18th query reviews the margins, and would make these far narrower: 95 of 100 listed samples do not fire, and
+    # the neurons have been slow.  But they have moved by 98 hundredths of their margin towards a sample that was 101
+    # hundredths away, and is on no list yet.
+    X = np.array([[0, 14]] + [[1.5, 0]] * 5 + [[0.5, 0]] * 94, dtype=dtype)
+    W = np.tile(np.array([1, 0], dtype=dtype), (10, 1))
+    lists = MarginLists(X, W, 1.0)
+    margin = lists.margins[0]
+    assert 1.005 * margin < 1.0 < 1.02 * margin
+    for used in (0, *[0.6] * 16, 0.98, 1.0, 1.015, 1.02, 1.03, 1.05, 1.1, 1.2):
+        W[:, 1] = used * margin / 14
+        check(lists, X, W, 1.0)
+    assert 0 in lists.query(W)[1]
+
+
+def test_first_lists_may_be_built_in_pieces(monkeypatch):
+    X, W = make_points("gaussian", 0, 30, 4, np.float64), make_points("gaussian", 1, 50, 4, np.float64)
+    whole = MarginLists(X, W, 1.0)
+    monkeypatch.setattr(sksparsenn._margin_lists, "PAIRS_AT_ONCE", 7 * 30)
+    pieces = MarginLists(X, W, 1.0)
+    assert pieces.n_listed == whole.n_listed
+    for _ in range(5):
+        assert check(pieces, X, W, 1.0) == check(whole, X, W, 1.0)
+        W = W + 0.05
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
