@@ -93,12 +93,12 @@ class BaseShiftedReLU(BaseEstimator):
                     f"warm_start continues a network of width {shape[0]} with {shape[1]} outputs, "
                     f"but width={self.width} and y has {n_outputs}; set warm_start=False to start anew."
                 )
-            weights = padded_rows(self.hidden_weights_.astype(dtype))
-            anchor, signs = padded_rows(self.initial_weights_.astype(dtype)), self.output_weights_.astype(dtype)
+            weights, signs = self.hidden_weights_.astype(dtype), self.output_weights_.astype(dtype)
+            anchor = padded_rows(self.initial_weights_.astype(dtype))
         else:
             weights, signs = initial_weights(self.width, n_features, n_outputs, self.init, random_state, dtype)
             anchor = weights
-        return Network(weights.copy(), signs, shift, threshold, float(self.output_scale)), anchor.copy()
+        return Network(padded_rows(weights), signs, shift, threshold, float(self.output_scale)), anchor
 
     def _store(self, network, weights, anchor, n_features, lift, standardiser, single_output):
         """Keep the fitted network as plain arrays and numbers."""

@@ -10,7 +10,7 @@ from sksparsenn._scan import longest, pack, points_beyond, rounding_error
 from sksparsenn._work import Work
 
 # The cost of one pair in a scan, in units of one pair of a list; measured for 5 to 64 features.
-COST_OF_SCANNED_PAIR = 0.3
+COST_OF_SCANNED_PAIR = 0.5
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
 QUERIES_BETWEEN_REVIEWS = 16
@@ -102,7 +102,7 @@ class MarginLists:
         self.threshold = float(threshold)
         self.margin = margin
         (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
-        self._X = padded_rows(X).copy()  # whoever passed X may change it
+        self._X = padded_rows(X)
         self._n_features = significant_columns(X)
         self._blocks = pack(X, self._n_features)
         self._reach = longest(X)
@@ -195,13 +195,17 @@ class MarginLists:
         # A neuron that has not moved at all is safe whatever its margin.
         return np.maximum((self.margins - rounding) / self._reach, 0)
 
-    def _best_margins(self, drift):
+    def _best_margins(self, rows, drift):
         """The margins that minimise listed pairs plus scanned pairs, for neurons that move by `drift` a query."""
         if self.margin is not None or self._growth is None:
-            return np.full(len(drift), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
+            return np.full(len(rows), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
+        # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
+        fired, counts = self._fired[rows] + 2, self._counts[rows] + 2
+        growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
+        growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
         margins = MARGINS * self._scale
-        listed = self._share * np.exp(self._growth * margins)
-        scanned = COST_OF_SCANNED_PAIR * self._reach * drift[:, None] / margins
+        listed = fired[:, None] * np.exp(growth[:, None] * margins)
+        scanned = COST_OF_SCANNED_PAIR * self.n_samples * self._reach * drift[:, None] / margins
         return margins[np.argmin(listed + scanned, axis=1)]
 
     def _update(self, W):
@@ -212,7 +216,7 @@ class MarginLists:
         rows = np.flatnonzero(~(moved <= self._limits()))
         drift = moved / np.maximum(self._queries - self._scanned_at, 1)
         if len(rows):
-            self.margins[rows] = self._best_margins(drift[rows])
+            self.margins[rows] = self._best_margins(rows, drift[rows])
             self._settle(rows, W)
             weights = np.ascontiguousarray(W[rows])
             self._replace(rows, *self._scan(weights, self.margins[rows]))
@@ -223,7 +227,7 @@ class MarginLists:
 
     def _review(self, W, moved, drift, just_scanned):
         """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
-        best = self._best_margins(drift)
+        best = self._best_margins(np.arange(self.n_neurons), drift)
         left = self.margins - moved * self._reach
         left[just_scanned] = 0
         # Where products may overflow, lists hold all samples and have to keep them.
@@ -270,7 +274,7 @@ class MarginLists:
         firing, listed = pattern.n_pairs, self.n_listed
         margin = self.margins.mean() if firing else 0.0
         if listed > firing and margin > 0:
-            self._share = firing / (self.n_samples * self.n_neurons)
+            self._fired = pattern.counts
             self._growth = np.log(listed / firing) / margin
 
     def query(self, W, *, return_work=False):

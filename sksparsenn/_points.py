@@ -3,6 +3,7 @@
 import numpy as np
 
 LANES = 8
+CACHE_LINE = 64
 
 
 def as_points(points, name, n_features=None, dtype=None):
@@ -50,12 +51,18 @@ def significant_columns(X):
     return int(used[-1]) + 1 if len(used) else 1
 
 
+def aligned_zeros(shape, dtype):
+    """Zeros that start on a cache line: vectors of 32 bytes then never straddle two, which costs a fifth of the speed."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(n_bytes + CACHE_LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
 def padded_rows(points):
-    """The same rows with zero columns appended up to a multiple of eight, which inner products run over."""
+    """A copy of the rows, aligned, with zero columns up to a multiple of eight, which inner products run over."""
     n_rows, n_features = points.shape
-    padded = -(-n_features // LANES) * LANES
-    if padded == n_features:
-        return np.ascontiguousarray(points)
-    rows = np.zeros((n_rows, padded), dtype=points.dtype)
+    rows = aligned_zeros((n_rows, -(-n_features // LANES) * LANES), points.dtype)
     rows[:, :n_features] = points
     return rows
