@@ -19,8 +19,7 @@ def load_split(folder, name, split):
     `test_mask.csv.gz` is 1 on the test rows of split k.
     """
     table, masks = (
-        np.loadtxt(Path(folder) / name / file, delimiter=",", ndmin=2)
-        for file in ("data.csv.gz", "test_mask.csv.gz")
+        np.loadtxt(Path(folder) / name / file, delimiter=",", ndmin=2) for file in ("data.csv.gz", "test_mask.csv.gz")
     )
     test = masks[:, split].astype(bool)
     return table[~test, :-1], table[~test, -1], table[test, :-1], table[test, -1]

@@ -19,8 +19,10 @@ from benchmarks.dense_steps import NumpyStep, TorchStep, with_best_chunk
 from sksparsenn import MarginLists, SparseShiftedReLURegressor
 from sksparsenn._inputs import Lift, Standardiser
 
-DENSE_STEPS = 3
-SPARSE_STEPS = 20
+# Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
+# treats all alike; ratios are taken within a round.
+ROUNDS = 5
+SPARSE_STEPS = 12
 
 
 class TimedRegressor(SparseShiftedReLURegressor):
@@ -67,26 +69,28 @@ def sparse_step(X, y, width, n_iter, **params):
 def compare(name, X, y, width, bandwidth):
     X, y = StandardScaler().fit_transform(X).astype(np.float32), np.asarray(y, dtype=np.float64)
     rate = sparse_step(X, y, width, 1)[0].learning_rate_
-    short, _ = sparse_step(X, y, width, DENSE_STEPS, learning_rate=rate)
-    model, times = sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate)
+    short, _ = sparse_step(X, y, width, ROUNDS, learning_rate=rate)
     shares = np.full(len(X), 1 / len(X))
     d = X.shape[1] + 1
     inside = np.ascontiguousarray(Lift.fit(X, shares, True, 1.0)(X, np.float32)[:, :d])
     target = Standardiser.fit(y[:, None], shares, True)(y[:, None], np.float32)
+    model, _ = sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate)
     start = (inside, target, model.initial_weights_, model.output_weights_, model.shift_, width**-0.5, rate)
-    rivals = {}
-    for rival in (NumpyStep, TorchStep):
-        step = with_best_chunk(rival(*start), lambda run: median_time(run, repeat=2))
-        dense = []
-        for _ in range(DENSE_STEPS):
-            begin = perf_counter()
-            step()
-            dense.append(perf_counter() - begin)
-        moved = np.abs(step.weights() - model.initial_weights_).max()
-        rivals[rival] = np.median(dense), np.abs(step.weights() - short.hidden_weights_).max() / moved, step
+    numpy_step, torch_step = (
+        with_best_chunk(rival(*start), lambda run: median_time(run, repeat=2)) for rival in (NumpyStep, TorchStep)
+    )
+    rounds = []
+    for _ in range(ROUNDS):
+        ours = np.median(sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate)[1])
+        rounds.append(
+            [ours, median_time(numpy_step, warm_up=0, repeat=1), median_time(torch_step, warm_up=0, repeat=1)]
+        )
+    ours, numpy_time, torch_time = np.median(rounds, axis=0)
+    _, numpy_ratio, torch_ratio = np.median(np.array(rounds) / np.array(rounds)[:, :1], axis=0)
+    moved = np.abs(short.hidden_weights_ - model.initial_weights_).max()
+    differences = [np.abs(step.weights() - short.hidden_weights_).max() / moved for step in (numpy_step, torch_step)]
     build = median_time(lambda: MarginLists(inside, model.initial_weights_, model.shift_), repeat=3)
-    forward = median_time(lambda: rivals[NumpyStep][2](backward=False), repeat=3)
-    ours = float(np.median(times))
+    forward = median_time(lambda: numpy_step(backward=False), repeat=3)
     pairs = len(X) * width
     fired = model.firing_fraction_curve_[1:].mean() * pairs
     listed = np.median(model.pairs_evaluated_curve_[1:] - len(X) * model.neurons_rescanned_curve_[1:])
@@ -101,12 +105,12 @@ def compare(name, X, y, width, bandwidth):
         "firing %": rounded(100 * fired / pairs),
         "evaluated %": rounded(100 * np.median(model.pairs_evaluated_curve_[1:]) / pairs),
         "ours ms": rounded(1e3 * ours),
-        "numpy ms": rounded(1e3 * rivals[NumpyStep][0]),
-        "torch ms": rounded(1e3 * rivals[TorchStep][0]),
-        "numpy / ours": rounded(rivals[NumpyStep][0] / ours),
-        "torch / ours": rounded(rivals[TorchStep][0] / ours),
-        "difference to numpy": rounded(rivals[NumpyStep][1], 2),
-        "difference to torch": rounded(rivals[TorchStep][1], 2),
+        "numpy ms": rounded(1e3 * numpy_time),
+        "torch ms": rounded(1e3 * torch_time),
+        "numpy / ours": rounded(numpy_ratio),
+        "torch / ours": rounded(torch_ratio),
+        "difference to numpy": rounded(differences[0], 2),
+        "difference to torch": rounded(differences[1], 2),
         "first build / dense forward": rounded(build / forward),
         "ours / memory limit": rounded(ours / (traffic / bandwidth)),
     }

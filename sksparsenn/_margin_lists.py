@@ -22,6 +22,9 @@ FIRST_MARGIN = 0.1
 # Pairs scanned in one uninterrupted call when the first lists are built.
 PAIRS_AT_ONCE = 1 << 32
 
+# The array of lists has one part in this many to spare, for lists that outgrow their place.
+SPARE = 3
+
 # Neurons whose samples are counted to foresee the size of all lists.
 NEURONS_SAMPLED = 256
 
@@ -50,10 +53,10 @@ class MarginLists:
     margin : float, optional
         A fixed margin s for all neurons, in units of the inner products.  By
         default every neuron has its own, chosen at each scan to balance the
-        growth of its list against the scans to come: with p the firing share,
-        v the distance per query it has been moving and c the relative cost of a
-        scanned pair, s minimises p exp(beta s) + c v / s, where beta is measured
-        as the logarithm of listed over firing pairs per unit of margin.
+        growth of its list against the scans to come: with k the samples it fires on,
+        v the distance per query it has been moving, n the number of samples and c the
+        relative cost of a scanned pair, s minimises k exp(beta s) + c n v / s, where beta
+        is measured as the logarithm of listed over firing samples per unit of margin.
 
     Attributes
     ----------
@@ -148,7 +151,7 @@ class MarginLists:
         self._capacities = _room(self._counts)
         self._starts = np.cumsum(self._capacities) - self._capacities
         self._end = int(self._capacities.sum())
-        self._samples = np.empty(self._end, dtype=np.int32)
+        self._samples = np.empty(self._end + self._end // SPARE, dtype=np.int32)
         for chunk, (indptr, samples) in zip(chunks, parts, strict=True):
             copy_lists(samples, indptr[:-1].copy(), self._counts[chunk], self._samples, self._starts[chunk])
         self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
@@ -171,10 +174,10 @@ class MarginLists:
         copy_lists(samples, indptr[:-1].copy(), counts, self._samples, self._starts[rows])
 
     def _rearrange(self, keep):
-        """Move the lists of the neurons in `keep` to a new array with a quarter to spare."""
+        """Move the lists of the neurons in `keep` to a new array with room to spare."""
         starts = np.cumsum(self._capacities) - self._capacities
         self._end = int(self._capacities.sum())
-        samples = np.empty(self._end + self._end // 4, dtype=np.int32)
+        samples = np.empty(self._end + self._end // SPARE, dtype=np.int32)
         copy_lists(self._samples, self._starts[keep], self._counts[keep], samples, starts[keep])
         self._starts, self._samples = starts, samples
 
