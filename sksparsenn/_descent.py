@@ -135,7 +135,8 @@ def take_step(batch, data, state, search, options):
 
 def objective(outputs, batch, state, loss):
     """sum_i shares_i loss(f(x_i), y_i) + ridge / 2 ||W - W_0||^2."""
-    value = float(batch.shares.astype(np.float64) @ loss.value(outputs, batch.y))
+    # Not a product: threads of BLAS would fight with those of the kernels for the same cores.
+    value = float((batch.shares * loss.value(outputs, batch.y)).sum())
     if state.ridge:
         value += 0.5 * state.ridge * float(np.square(state.network.weights - state.anchor, dtype=np.float64).sum())
     return value
@@ -170,7 +171,7 @@ def set_learning_rate(state, batch, data, options):
     that factor.
     """
     diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
-    state.ridge = options.alpha * float(batch.shares @ diagonal) / data.total_weight
+    state.ridge = options.alpha * float((batch.shares * diagonal).sum()) / data.total_weight
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
         return

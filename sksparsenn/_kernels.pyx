@@ -96,6 +96,24 @@ cdef Py_ssize_t output_blocks(Py_ssize_t entries) noexcept nogil:
     return 2 * max(2, min(16, (1 << 23) // max(entries, 1)))
 
 
+cdef void sum_blocks(const real *partial, Py_ssize_t stride, Py_ssize_t n_blocks, Py_ssize_t first, Py_ssize_t last,
+                     double scale, real *outputs) noexcept nogil:
+    # outputs[first:last] = scale * sums over blocks; blocks half the number apart are added first.
+    cdef double total[CHUNK]
+    cdef Py_ssize_t block, e
+    cdef const real *one
+    cdef const real *other
+    for e in range(last - first):
+        total[e] = 0
+    for block in range(n_blocks // 2):
+        one = partial + block * stride + first
+        other = partial + (block + n_blocks // 2) * stride + first
+        for e in range(last - first):
+            total[e] += <double>one[e] + <double>other[e]
+    for e in range(last - first):
+        outputs[first + e] = <real>(scale * total[e])
+
+
 def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
                        const int32_t[::1] samples, const real[::1] products, double shift, const real[:, ::1] signs,
                        double scale, Py_ssize_t n_samples):
@@ -106,9 +124,8 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
     are added first, so that neurons of paired initialisation cancel exactly.
     """
     cdef Py_ssize_t n_outputs = signs.shape[1], width = signs.shape[0], entries = n_samples * n_outputs
-    cdef Py_ssize_t n_blocks = output_blocks(entries), block, k, e
+    cdef Py_ssize_t n_blocks = output_blocks(entries), block, k
     cdef real shift_ = <real>shift
-    cdef double total
     dtype = np.asarray(signs).dtype
     cdef real[:, ::1] partial = np.zeros((n_blocks, max(entries, 1)), dtype=dtype)
     outputs = np.zeros((n_samples, n_outputs), dtype=dtype)
@@ -120,11 +137,9 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
         for k in range(bounds[block], bounds[block + 1]):
             add_outputs(&samples[0] + starts[k], &products[0] + starts[k], counts[k], shift_,
                         &signs[rows[k], 0], n_outputs, &partial[block, 0])
-    for e in prange(entries, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
-        total = 0
-        for block in range(n_blocks // 2):
-            total = total + (<double>partial[block, e] + <double>partial[block + n_blocks // 2, e])
-        outputs_view[e] = <real>(scale * total)
+    for block in prange((entries + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
+        sum_blocks(&partial[0, 0], partial.shape[1], n_blocks, block * CHUNK, min((block + 1) * CHUNK, entries), scale,
+                   &outputs_view[0])
     return outputs
 
 

@@ -90,14 +90,19 @@ def largest_curvature(firing, X, signs, scale, shares, tol=1e-3, max_iter=100):
     """
     root = np.sqrt(shares).astype(X.dtype)[:, None]
     v = np.repeat(root, signs.shape[1], axis=1) * (1 + 0.1 * np.arange(signs.shape[1], dtype=X.dtype))
-    v /= np.linalg.norm(v)
+    v /= length(v)
     estimate = 0.0
     for _ in range(max_iter):
         U = np.zeros((len(signs), X.shape[1]), dtype=X.dtype)
         U[firing.rows] = jacobian_transpose_product(firing, X, signs, scale, np.ascontiguousarray(root * v))
         v = root * jacobian_product(firing, X, signs, scale, U)
-        previous, estimate = estimate, float(np.linalg.norm(v))
+        previous, estimate = estimate, length(v)
         if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
             break
         v /= estimate
     return estimate
+
+
+def length(v):
+    """The Euclidean norm, without BLAS, whose threads would fight with those of the kernels for the same cores."""
+    return float(np.sqrt(np.square(v, dtype=np.float64).sum()))

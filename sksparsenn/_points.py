@@ -52,7 +52,7 @@ def significant_columns(X):
 
 
 def aligned_zeros(shape, dtype):
-    """Zeros that start on a cache line: vectors of 32 bytes then never straddle two, which costs a fifth of the speed."""
+    """Zeros from the start of a cache line on: vectors that straddle two lines would cost a fifth of the speed."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(n_bytes + CACHE_LINE, dtype=np.uint8)
