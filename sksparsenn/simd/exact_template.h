@@ -107,10 +107,10 @@ int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const i
                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
     int64_t k = 0, p = 0;
+    const REAL *x[ROWS];
+    QUAD z[ROWS / 4];
+    int32_t sample[ROWS];
     for (; p + ROWS <= count; p += ROWS) {
-        const REAL *x[ROWS];
-        QUAD z[ROWS / 4];
-        int32_t sample[ROWS];
         memcpy(sample, list + p, sizeof sample);
         for (int q = 0; q < ROWS; q++)
             x[q] = X + sample[q] * padded;
@@ -121,12 +121,18 @@ int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const i
             k += z[q / 4][q % 4] > threshold;
         }
     }
-    for (; p < count; p++) {
-        int32_t sample = list[p];
-        REAL z = NAME(dot)(w, X + sample * padded, padded);
-        kept[k] = sample;
-        products[k] = z;
-        k += z > threshold;
+    if (p < count) { /* the rest together as well, the last row filling up */
+        for (int q = 0; q < ROWS; q++) {
+            sample[q] = list[p + q < count ? p + q : count - 1];
+            x[q] = X + sample[q] * padded;
+        }
+        NAME(dot_rows)(x, w, padded, z);
+        for (int q = 0; q < count - p; q++) {
+            REAL product = z[q / 4][q % 4];
+            kept[k] = sample[q];
+            products[k] = product;
+            k += product > threshold;
+        }
     }
     return k;
 }
