@@ -26,6 +26,19 @@ cdef extern from "simd/kernels.h" nogil:
     void add_gradient_float(const float *, Py_ssize_t, const int32_t *, int64_t, const float *, const float *, Py_ssize_t, float *)
     void add_gradient_double(const double *, Py_ssize_t, const int32_t *, int64_t, const double *, const double *, Py_ssize_t, double *)
 
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define SKSPARSENN_OPENMP 1
+    #else
+    #define SKSPARSENN_OPENMP 0
+    #define omp_get_max_threads() 1
+    #endif
+    """
+    bint SKSPARSENN_OPENMP
+    int omp_get_max_threads()
+
 cdef enum:
     CHUNK = 64  # neurons handed to a thread at a time
     WORTH_THREADS = 1 << 16  # pairs or entries below which starting threads costs more than it saves
@@ -67,6 +80,16 @@ cdef inline void add_gradient(const real *X, Py_ssize_t padded, const int32_t *l
         add_gradient_float(X, padded, list, count, residuals, signs, n_outputs, gradient)
     else:
         add_gradient_double(X, padded, list, count, residuals, signs, n_outputs, gradient)
+
+
+def built_with_openmp():
+    """Whether the kernels can use several threads."""
+    return SKSPARSENN_OPENMP
+
+
+def max_threads():
+    """How many threads the next parallel loop may use."""
+    return omp_get_max_threads()
 
 
 def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
