@@ -5,8 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import sksparsenn._scan
-import sksparsenn._tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
