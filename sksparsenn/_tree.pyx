@@ -458,8 +458,12 @@ cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const 
             walk_carefully(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         else:
             walk(tree, normals + q * stride, thresholds[q], found, &tallies[q])
-        if found != NULL and drain(found, tallies[q].found, out) < 0:
-            return -1
+        if found != NULL:
+            # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied often.
+            if out.capacity < out.length + tallies[q].found + 3 and reserve(out, (tallies[q].found + 3) * (n_normals - q)) < 0:
+                return -1
+            if drain(found, tallies[q].found, out) < 0:
+                return -1
     return 0
 
 
