@@ -217,6 +217,8 @@ def refuse_divergence(state, options):
     curve = state.loss_curve
     if np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0):
         return
+    if options.adaptive and np.isfinite(state.best_loss):
+        return  # that step has been taken back
     rate = f"{state.learning_rate:.3g}"
     advice = "raise shift or lower output_scale" if options.learning_rate == "auto" else "lower learning_rate"
     raise ValueError(

@@ -71,7 +71,7 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
         - "brute": all pairs, in cache-sized blocks.
 
         "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
-        tree over the initial weights pays, which is up to about five features, and
+        tree over the initial weights pays, which takes few features, and
         "brute" elsewhere.
 
     loss : {"squared_error", "huber", "absolute_error"}, default="squared_error"

@@ -9,7 +9,8 @@ from sksparsenn._points import as_points, padded_rows, significant_columns
 from sksparsenn._scan import longest, pack, points_beyond, rounding_error
 from sksparsenn._work import Work
 
-# The cost of one pair in a scan, in units of one pair of a list; measured for 5 to 64 features.
+# The cost of one pair in a scan, in units of one pair of a list, the copying of the new list included; measured with
+# 19 features and 15,000 samples.
 COST_OF_SCANNED_PAIR = 0.5
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.

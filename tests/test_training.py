@@ -204,3 +204,18 @@ def test_warm_start_continues():
     again = SparseShiftedReLURegressor(max_iter=10, warm_start=True, **(params | {"alpha": 0.0})).fit(X, y).fit(X, y)
     straight = SparseShiftedReLURegressor(max_iter=20, **(params | {"alpha": 0.0})).fit(X, y)
     np.testing.assert_array_equal(again.hidden_weights_, straight.hidden_weights_)
+
+
+def test_a_step_that_is_taken_back_is_no_divergence():
+    """An automatic step that ends at infinity is undone and tried smaller; only a bad start cannot be mended."""
+    from types import SimpleNamespace
+
+    from sksparsenn._descent import refuse_divergence
+
+    options = SimpleNamespace(adaptive=True, learning_rate="auto", momentum=0.9)
+    state = SimpleNamespace(loss_curve=[0.5, np.inf], best_loss=0.5, learning_rate=1.0)
+    refuse_divergence(state, options)
+    with pytest.raises(ValueError, match="training diverged"):
+        refuse_divergence(SimpleNamespace(**(vars(state) | {"best_loss": np.inf})), options)
+    with pytest.raises(ValueError, match="training diverged"):
+        refuse_divergence(state, SimpleNamespace(**(vars(options) | {"adaptive": False})))
