@@ -83,6 +83,8 @@ setup(
             extension("_tree", [], EXACT),
             extension("_tournament", [], EXACT),
             extension("_margin", [], EXACT),
+            extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
+            extension("_cholesky", [], EXACT),
         ],
         compiler_directives={"boundscheck": True, "wraparound": False, "initializedcheck": True} if DEBUG else {},
     ),

@@ -1,6 +1,7 @@
 """Wide two-layer networks for scikit-learn, trained exactly at a cost that grows slower than their width."""
 
 from sksparsenn._first_order import SparseShiftedReLURegressor
+from sksparsenn._gauss_newton import SketchedGaussNewtonRegressor
 from sksparsenn._half_space import HalfSpaceIndex
 from sksparsenn._margin_lists import MarginLists
 from sksparsenn._max_tree import MaxTree
@@ -8,4 +9,12 @@ from sksparsenn._work import Work
 
 __version__ = "0.1.0"
 
-__all__ = ["HalfSpaceIndex", "MarginLists", "MaxTree", "SparseShiftedReLURegressor", "Work", "__version__"]
+__all__ = [
+    "HalfSpaceIndex",
+    "MarginLists",
+    "MaxTree",
+    "SketchedGaussNewtonRegressor",
+    "SparseShiftedReLURegressor",
+    "Work",
+    "__version__",
+]

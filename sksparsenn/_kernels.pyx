@@ -254,3 +254,30 @@ def transpose_lists(const int64_t[::1] indptr, const int32_t[::1] indices, Py_ss
             place[c] = place[c - 1]
         place[0] = 0
     return columns_indptr, rows_of_column
+
+
+def common_pairs(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
+                 const int64_t[::1] other_rows, const int64_t[::1] other_starts, const int64_t[::1] other_counts,
+                 const int32_t[::1] other_samples):
+    """How many pairs (neuron, sample) are in both patterns, whose rows ascend."""
+    cdef Py_ssize_t k = 0, l = 0
+    cdef int64_t p, q, common = 0
+    with nogil:
+        while k < rows.shape[0] and l < other_rows.shape[0]:
+            if rows[k] != other_rows[l]:
+                if rows[k] < other_rows[l]:
+                    k += 1
+                else:
+                    l += 1
+                continue
+            p, q = starts[k], other_starts[l]
+            while p < starts[k] + counts[k] and q < other_starts[l] + other_counts[l]:
+                common += samples[p] == other_samples[q]
+                if samples[p] <= other_samples[q]:
+                    p += 1
+                    q += samples[p - 1] == other_samples[q]
+                else:
+                    q += 1
+            k += 1
+            l += 1
+    return common

@@ -1,7 +1,14 @@
-"""The private parts of scikit-learn that estimators of its project template use, imported in this one place."""
+"""The private parts of scikit-learn that its project template uses, and what it requires, imported in this one place."""
 
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight
+from threadpoolctl import threadpool_limits  # which scikit-learn requires
 
-__all__ = ["Interval", "StrOptions", "_check_sample_weight", "_fit_context"]
+__all__ = ["Interval", "OneOf", "StrOptions", "_check_sample_weight", "_fit_context", "single_blas_thread"]
+
+
+def single_blas_thread():
+    """A context in which BLAS uses one thread: more would change the last bits, and fight with ours for cores."""
+    return threadpool_limits(limits=1, user_api="blas")

@@ -1,0 +1,136 @@
+"""The Jacobian of a network's outputs in its hidden weights, through firing pairs, never written out.
+
+Row (i, o) of J is root_i * scale * (a_o restricted to the neurons that fire on i) kron x_i, with
+root_i the square root of sample i's weight.  Only neurons that fire on some sample have
+columns.  All of it is float64, whatever the precision of the network: Gauss-Newton
+squares the condition number.
+"""
+
+import numpy as np
+from scipy.sparse import csc_array, csr_array
+
+from sksparsenn._gram import normal_matrix, normal_matrix_rows, tangent_kernel, tangent_kernel_rows
+from sksparsenn._kernels import firing_gradient, transpose_lists
+
+
+class Jacobian:
+    """J at the weights whose firing pattern is given.
+
+    Parameters
+    ----------
+    firing : Firing
+    X : float64 ndarray of shape (n_samples, padded features)
+    root : float64 ndarray of shape (n_samples,)
+    signs : float64 ndarray of shape (width, n_outputs)
+    scale : float
+    n_features : int
+        Columns of X that are not padding.
+    """
+
+    def __init__(self, firing, X, root, signs, scale, n_features):
+        self.neurons = firing.rows[firing.counts > 0]  # those that have columns
+        indptr, self.samples = firing.pairs()
+        self.by_neuron = np.append(indptr[self.neurons], indptr[-1])
+        self.by_sample, self.neurons_of_sample = transpose_lists(self.by_neuron, self.samples, len(X))
+        self.X, self.root, self.scale, self.n_features = X, root, float(scale), n_features
+        self.signs = np.ascontiguousarray(signs[self.neurons])
+        self.n_outputs = signs.shape[1]
+        # Rows, a sample and an output each, and columns, a neuron and a feature each.
+        self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
+
+    @property
+    def arrays(self):
+        """What the compiled functions take."""
+        pattern = self.by_neuron, self.samples, self.by_sample, self.neurons_of_sample
+        return self.X, self.root, *pattern, self.signs, self.scale
+
+    def product(self, U):
+        """J u as one vector, for U with a padded row for each of `neurons`."""
+        out = np.empty((len(self.X), self.n_outputs))
+        one, rows, counts = np.ones((len(self.X), 1)), np.arange(len(self.X)), np.diff(self.by_sample)
+        for o in range(self.n_outputs):
+            # The sum of a_ro u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
+            signs = np.ascontiguousarray(self.signs[:, o : o + 1])
+            sums = firing_gradient(U, rows, self.by_sample[:-1], counts, self.neurons_of_sample, signs, one)
+            out[:, o] = np.einsum("ij,ij->i", sums, self.X)
+        return (self.scale * self.root[:, None] * out).ravel()
+
+    def transpose_product(self, v):
+        """J^T v: a padded row for each of `neurons`."""
+        v = self.scale * self.root[:, None] * v.reshape(len(self.X), self.n_outputs)
+        rows, counts = np.arange(len(self.neurons)), np.diff(self.by_neuron)
+        return firing_gradient(self.X, rows, self.by_neuron[:-1], counts, self.samples, v, self.signs)
+
+    def packed(self, U):
+        """Padded rows as one vector without the padding."""
+        return U[:, : self.n_features].ravel()
+
+    def padded(self, u):
+        """One vector as padded rows."""
+        U = np.zeros((len(self.neurons), self.X.shape[1]))
+        U[:, : self.n_features] = u.reshape(len(self.neurons), self.n_features)
+        return U
+
+    # -- J J^T and J^T J ----------------------------------------------------------------------
+
+    def fill_kernel(self, out):
+        """The lower triangle of J J^T."""
+        tangent_kernel(*self.arrays, out)
+
+    def kernel_rows(self, entries):
+        """Whole rows of J J^T."""
+        return tangent_kernel_rows(*self.arrays, np.asarray(entries, dtype=np.int64))
+
+    def kernel_diagonal(self):
+        diagonal = self.scale**2 * self.root**2 * np.diff(self.by_sample) * np.einsum("ij,ij->i", self.X, self.X)
+        return np.repeat(diagonal, self.n_outputs)
+
+    def fill_normal(self, out):
+        """The lower triangle of J^T J."""
+        normal_matrix(*self.arrays, self.n_features, out)
+
+    def normal_rows(self, entries):
+        """Whole rows of J^T J."""
+        return normal_matrix_rows(*self.arrays, self.n_features, np.asarray(entries, dtype=np.int64))
+
+    def normal_diagonal(self):
+        rows, counts, one = np.arange(len(self.neurons)), np.diff(self.by_neuron), np.ones((len(self.neurons), 1))
+        weights = self.root[:, None] ** 2
+        squares = firing_gradient(self.X**2, rows, self.by_neuron[:-1], counts, self.samples, weights, one)
+        return self.scale**2 * self.n_outputs * self.packed(squares)
+
+    # -- parts of J as sparse matrices, for sketches without a structure of their own ---------------
+
+    def rows(self, first, last):
+        """Rows first to last of J."""
+        d, o = self.n_features, self.n_outputs
+        entries = np.arange(first, last)
+        samples, outputs = entries // o, entries % o
+        counts = self.by_sample[samples + 1] - self.by_sample[samples]
+        entry = np.repeat(np.arange(len(entries)), counts)
+        neurons = self.neurons_of_sample[_spans(self.by_sample[samples], counts)]
+        factor = self.scale * self.root[samples[entry]] * self.signs[neurons, outputs[entry]]
+        values = factor[:, None] * self.X[samples[entry], :d]
+        columns = neurons[:, None].astype(np.int64) * d + np.arange(d)
+        indptr = np.append(0, np.cumsum(counts * d))
+        return csr_array((values.ravel(), columns.ravel(), indptr), shape=(len(entries), self.shape[1]))
+
+    def columns(self, first, last):
+        """The columns of J of neurons first to last."""
+        d, o = self.n_features, self.n_outputs
+        neurons = np.arange(first, last)
+        counts = np.diff(self.by_neuron)[first:last]
+        blocks = []
+        for p in range(o):
+            neuron, samples = np.repeat(neurons, counts), self.samples[_spans(self.by_neuron[neurons], counts)]
+            values = (self.scale * self.root[samples] * self.signs[neuron, p])[:, None] * self.X[samples, :d]
+            blocks.append((samples.astype(np.int64) * o + p, neuron - first, values))
+        entries, neuron, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        columns = neuron[:, None] * d + np.arange(d)
+        entries = np.repeat(entries, d)
+        return csc_array((values.ravel(), (entries, columns.ravel())), shape=(self.shape[0], (last - first) * d))
+
+
+def _spans(starts, counts):
+    """The numbers starts[k], ..., starts[k] + counts[k] - 1 for each k, one after the other."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -1,0 +1,114 @@
+"""The damped least-squares problem of a Gauss-Newton step, as a system in J J^T or in J^T J.
+
+With residuals r = root * (y - f), weights that have travelled v = W - W_0 so far, and
+strength = ridge + damping, the step u that minimises
+
+    1/2 ||J u - r||^2 + ridge/2 ||v + u||^2 + damping/2 ||u||^2
+
+solves either of
+
+    (J J^T + strength I) g = r + ridge / strength J v,   u = J^T g - ridge / strength v,
+    (J^T J + strength I) u = J^T r - ridge v,
+
+the first with a row for each sample and output, the second for each neuron and feature.
+
+The papers, which have more weights than samples, use the first.  Each system names its matrix
+as A^T A, with A = J^T or J, for the sketch, which embeds the rows of A.
+"""
+
+from sksparsenn._gram import sparse_sign_kernel, sparse_sign_normal
+
+
+class KernelSystem:
+    """In the tangent kernel J J^T; A = J^T, with `item_size` rows for each neuron."""
+
+    name = "kernel"
+
+    def __init__(self, jacobian):
+        self.jacobian = jacobian
+        self.size = jacobian.shape[0]
+        self.n_items, self.item_size = len(jacobian.neurons), jacobian.n_features
+
+    def fill(self, out):
+        """The lower triangle of the matrix."""
+        self.jacobian.fill_kernel(out)
+
+    def diagonal(self):
+        return self.jacobian.kernel_diagonal()
+
+    def rows(self, entries):
+        return self.jacobian.kernel_rows(entries)
+
+    def product(self, v):
+        return self.jacobian.product(self.jacobian.transpose_product(v))
+
+    def right_side(self, residuals, travelled, ridge, strength):
+        if ridge == 0:
+            return residuals
+        return residuals + ridge / strength * self.jacobian.product(travelled)
+
+    def step(self, solution, travelled, ridge, strength):
+        step = self.jacobian.transpose_product(solution)
+        return step - ridge / strength * travelled if ridge > 0 else step
+
+    def rows_of_factor(self, first, last):
+        """The rows of A of some items, sparse."""
+        return self.jacobian.columns(first, last).T
+
+    def columns_of_factor(self, first, last):
+        """Some columns of A, sparse."""
+        return self.jacobian.rows(first, last).T
+
+    def sparse_sign_sketch(self, places, out):
+        """(S A)^T into `out`, which holds zeros, for a sparse sign matrix S."""
+        sparse_sign_kernel(*self.jacobian.arrays, self.jacobian.n_features, places, out)
+
+
+class NormalSystem:
+    """In the normal matrix J^T J; A = J, with `item_size` rows for each sample."""
+
+    name = "normal"
+
+    def __init__(self, jacobian):
+        self.jacobian = jacobian
+        self.size = jacobian.shape[1]
+        self.n_items, self.item_size = len(jacobian.X), jacobian.n_outputs
+
+    def fill(self, out):
+        """The lower triangle of the matrix."""
+        self.jacobian.fill_normal(out)
+
+    def diagonal(self):
+        return self.jacobian.normal_diagonal()
+
+    def rows(self, entries):
+        return self.jacobian.normal_rows(entries)
+
+    def product(self, u):
+        jacobian = self.jacobian
+        return jacobian.packed(jacobian.transpose_product(jacobian.product(jacobian.padded(u))))
+
+    def right_side(self, residuals, travelled, ridge, strength):
+        return self.jacobian.packed(self.jacobian.transpose_product(residuals) - ridge * travelled)
+
+    def step(self, solution, travelled, ridge, strength):
+        return self.jacobian.padded(solution)
+
+    def rows_of_factor(self, first, last):
+        """The rows of A of some items, sparse."""
+        return self.jacobian.rows(first * self.item_size, last * self.item_size)
+
+    def columns_of_factor(self, first, last):
+        """Some columns of A, sparse."""
+        d = self.jacobian.n_features
+        neurons = self.jacobian.columns(first // d, -(-last // d))
+        return neurons[:, first - first // d * d :][:, : last - first]
+
+    def sparse_sign_sketch(self, places, out):
+        """(S A)^T into `out`, which holds zeros, for a sparse sign matrix S."""
+        sparse_sign_normal(*self.jacobian.arrays, self.jacobian.n_features, places, out)
+
+
+def smaller_system(jacobian):
+    """The system with fewer rows."""
+    return KernelSystem(jacobian) if jacobian.shape[0] <= jacobian.shape[1] else NormalSystem(jacobian)

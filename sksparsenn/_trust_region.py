@@ -1,0 +1,248 @@
+"""Gauss-Newton training: the loop of BPSW21 (Algorithm 1) and DHSWZ24 (Algorithm 5) inside a trust region.
+
+As long as nobody's firing changes, the network is linear in its hidden weights: it outputs
+f + J u after a step u.  An iteration minimises
+
+    1/2 ||root * (f + J u - y)||^2 + ridge/2 ||W + u - W_0||^2 + damping/2 ||u||^2
+
+over u and takes the step if it lowers the objective, which is the same without the last term
+(Levenberg 1944, Marquardt 1963; the damping follows Nielsen 1999).  The papers' plain step
+is the one without damping, taken as it comes.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._firing import Firing
+from sksparsenn._jacobian import Jacobian
+from sksparsenn._kernels import common_pairs
+from sksparsenn._linear_solvers import Singular
+from sksparsenn._network import Network, tangent_kernel_diagonal
+from sksparsenn._work import Work
+
+# Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
+FIRST_DAMPING = 0.1
+
+# A singular matrix is tried again with this many times the damping, this often.
+RETRY_GROWTH, MOST_RETRIES = 100.0, 8
+
+# Undamped, an objective this many times the first will not come back.
+DIVERGED = 1e4
+
+
+class Data(NamedTuple):
+    """Samples on the sphere (padded rows), targets in standard units, and the weight of each sample."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    n_features: int
+    """Columns of X that are not padding."""
+
+
+class Options(NamedTuple):
+    """What the loop needs to know of the estimator's parameters."""
+
+    damped: bool
+    alpha: float
+    max_iter: int
+    tol: float
+
+
+class Point(NamedTuple):
+    """A network, who fires, what comes out, and the objective there."""
+
+    network: Network
+    firing: Firing
+    outputs: np.ndarray
+    objective: float
+
+
+class Iteration(NamedTuple):
+    """What is recorded of an iteration: a step that was computed and tried."""
+
+    objective: float
+    """Before the step."""
+    damping: float
+    accepted: bool
+    inner_iterations: int
+    residual: float
+    neurons_moved: int
+    pairs_changed: int
+    firing_fraction: float
+    work: Work
+
+
+@dataclass
+class State:
+    """What changes from step to step."""
+
+    network: Network
+    anchor: np.ndarray
+    """Weights at initialisation, towards which the ridge pulls."""
+
+    point: Point | None = None
+    ridge: float = 0.0
+    damping: float = 0.0
+    growth: float = 2.0
+    told: np.ndarray | None = None
+    """Neurons that the last step moved, if it was taken back: the search still has them there."""
+    work: Work = field(default_factory=lambda: Work(0, 0, 0))
+    history: list = field(default_factory=list)
+    stop_reason: str = "max_iter"
+
+
+def train(data, state, search, solver, options, report=None):
+    """Run Gauss-Newton from `state`, which is changed in place; its point is the result.
+
+    `report(iteration, state)` is called after every iteration.
+    """
+    X, root = data.X.astype(np.float64, copy=False), np.sqrt(data.weights)
+    signs = state.network.signs.astype(np.float64)
+    # 1. Who fires at the start, what comes out, and the units of ridge and damping.
+    state.point = evaluate(state.network, data, state, search)
+    set_units(data, state, options)
+    state.point = with_ridge(state.point, state)
+    jacobian = None
+    for iteration in range(options.max_iter):
+        point = state.point
+        # 2. The model: the Jacobian over firing pairs, anew if the last step was kept.
+        if jacobian is None:
+            jacobian = Jacobian(point.firing, X, root, signs, point.network.scale, data.n_features)
+            solver.refresh(jacobian)
+        # 3. The step that minimises the damped model.
+        residuals = (root[:, None] * (data.y - point.outputs)).ravel()
+        travelled = point.network.weights.astype(np.float64) - state.anchor
+        solution = damped_step(solver, residuals, travelled[jacobian.neurons], state, options)
+        step = whole_step(solution.step, jacobian.neurons, travelled, state)
+        predicted = predicted_decrease(jacobian, residuals, travelled, step, state.ridge)
+        # 4. Try it; the search is told of the neurons that it moves, and of no others.
+        trial = evaluate(moved_network(point.network, step, state, search), data, state, search)
+        # 5. Keep it if it lowers the objective, and damp the next step by how well the model foretold that.
+        decrease = point.objective - trial.objective
+        accepted = bool(decrease > 0) or not options.damped
+        record(state, trial, solution, step, accepted)
+        if accepted:
+            state.point, state.told, jacobian = trial, None, None
+        adapt_damping(state, decrease, predicted, accepted, options)
+        if report is not None:
+            report(iteration, state)
+        refuse_divergence(state, options)
+        # 6. Stop once a step gains next to nothing, or once none can gain anything.
+        if accepted and abs(decrease) <= options.tol * point.objective:
+            state.stop_reason = "tol"
+            break
+        if not accepted and predicted <= np.finfo(data.X.dtype).eps * point.objective:
+            state.stop_reason = "rounding"
+            break
+
+
+def evaluate(network, data, state, search):
+    """Who fires, the outputs and the objective of a network; adds to the work of this iteration."""
+    firing, work = search.firing(network.weights)
+    state.work += work
+    outputs = firing.outputs(len(data.X), network.signs, network.shift, network.scale)
+    misfit = np.square(outputs - data.y, dtype=np.float64).sum(axis=1)
+    travelled = np.square(network.weights - state.anchor, dtype=np.float64).sum()
+    return Point(network, firing, outputs, 0.5 * float(data.weights @ misfit) + 0.5 * state.ridge * float(travelled))
+
+
+def with_ridge(point, state):
+    """The same point, its objective with the ridge, whose strength the first evaluation has to find."""
+    travelled = np.square(point.network.weights - state.anchor, dtype=np.float64).sum()
+    return point._replace(objective=point.objective + 0.5 * state.ridge * float(travelled))
+
+
+def set_units(data, state, options):
+    """Ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
+    diagonal = tangent_kernel_diagonal(state.point.firing, data.X, state.network.scale)
+    unit = float(data.weights @ diagonal) / data.weights.sum()
+    state.ridge = options.alpha * unit
+    state.damping = FIRST_DAMPING * unit if options.damped else 0.0
+
+
+def damped_step(solver, residuals, travelled, state, options):
+    """The step of the neurons that fire; with more damping if the matrix is singular without."""
+    for _ in range(MOST_RETRIES):
+        try:
+            return solver.step(residuals, travelled, state.ridge, state.damping)
+        except Singular:
+            state.damping *= RETRY_GROWTH
+        if state.damping == 0:
+            break
+    raise ValueError(
+        "the Gauss-Newton matrix is singular, as it is if two samples are equal or no neuron fires on one: "
+        f"with damping={0 if not options.damped else 'adaptive'!r} and alpha={options.alpha} there is no step; "
+        "use damping='adaptive', or raise alpha."
+    )
+
+
+def whole_step(active, neurons, travelled, state):
+    """The step of all neurons: those that fire on nothing only feel the ridge, which pulls them back."""
+    strength = state.ridge + state.damping
+    step = (-state.ridge / strength) * travelled if state.ridge > 0 else np.zeros_like(travelled)
+    step[neurons] = active
+    return step
+
+
+def moved_network(network, step, state, search):
+    """The network after a step."""
+    weights = network.weights.copy()
+    rows = np.flatnonzero(step.any(axis=1))
+    weights[rows] += step[rows].astype(weights.dtype)
+    search.moved(weights, rows if state.told is None else np.union1d(rows, state.told))
+    state.told = rows
+    return network._replace(weights=weights)
+
+
+def predicted_decrease(jacobian, residuals, travelled, step, ridge):
+    """By how much the step lowers the undamped model."""
+    change = jacobian.product(step[jacobian.neurons])
+    misfit = change @ residuals - 0.5 * change @ change
+    return float(misfit - ridge * (np.vdot(travelled, step) + 0.5 * np.vdot(step, step)))
+
+
+def adapt_damping(state, decrease, predicted, accepted, options):
+    """Nielsen's rule: down to a third after a well foretold step, up by growing factors after steps that failed."""
+    if not options.damped:
+        return
+    if accepted:
+        ratio = decrease / predicted if predicted > 0 else 1.0
+        state.damping *= max(1 / 3, 1 - (2 * ratio - 1) ** 3)
+        state.growth = 2.0
+    else:
+        state.damping *= state.growth
+        state.growth *= 2
+
+
+def record(state, trial, solution, step, accepted):
+    """Add what this iteration did to the history."""
+    before, after = state.point.firing, trial.firing
+    kept = common_pairs(*before[:4], *after[:4]) if accepted else before.n_pairs
+    state.history.append(
+        Iteration(
+            objective=state.point.objective,
+            damping=state.damping,
+            accepted=accepted,
+            inner_iterations=solution.inner_iterations,
+            residual=solution.residual,
+            neurons_moved=int(step.any(axis=1).sum()) if accepted else 0,
+            pairs_changed=before.n_pairs + after.n_pairs - 2 * kept if accepted else 0,
+            firing_fraction=before.n_pairs / (len(trial.outputs) * len(step)),
+            work=state.work,
+        )
+    )
+    state.work = Work(0, 0, 0)
+
+
+def refuse_divergence(state, options):
+    """Stop with an error that names the parameter to change once undamped steps have blown up."""
+    first, last = state.history[0].objective, state.point.objective
+    if options.damped or (np.isfinite(last) and last <= DIVERGED * max(first, 1.0)):
+        return
+    raise ValueError(
+        f"training diverged: the objective went from {first:.3g} to {last:.3g} in {len(state.history)} iterations "
+        "of plain steps; use damping='adaptive'."
+    )
