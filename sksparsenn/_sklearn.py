@@ -1,4 +1,4 @@
-"""The private parts of scikit-learn that its project template uses, and what it requires, imported in this one place."""
+"""The private parts of scikit-learn that its project template uses, and a package it requires, imported here only."""
 
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
