@@ -60,15 +60,13 @@ class CholeskySolver:
         self.system.fill(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
 
-    def step(self, residuals, travelled, ridge, damping):
-        strength = ridge + damping
+    def step(self, residuals, pull, strength):
         # The lower triangle keeps the matrix, the upper one takes the factor of the damped matrix.
         fill_upper(self.matrix, self.diagonal, strength)
         if not cholesky_upper(self.matrix):
             raise Singular
-        right = self.system.right_side(residuals, travelled, ridge, strength)
-        solution = solve_triangles(self.matrix.T, right)
-        return Solution(self.system.step(solution, travelled, ridge, strength), 0, 0.0)
+        solution = solve_triangles(self.matrix.T, self.system.right_side(residuals, pull, strength))
+        return Solution(self.system.step(solution, pull, strength), 0, 0.0)
 
 
 class PreconditionedSolver:
@@ -99,15 +97,14 @@ class PreconditionedSolver:
             self.build()
             self.steps_when_new = None
 
-    def step(self, residuals, travelled, ridge, damping):
-        strength = ridge + damping
+    def step(self, residuals, pull, strength):
         system = self.system
-        right = system.right_side(residuals, travelled, ridge, strength)
+        right = system.right_side(residuals, pull, strength)
         solution, steps, residual = self.solve(lambda v: system.product(v) + strength * v, right, strength)
         self.steps_of_last = steps
         if self.steps_when_new is None:
             self.steps_when_new = steps
-        return Solution(system.step(solution, travelled, ridge, strength), steps, residual)
+        return Solution(system.step(solution, pull, strength), steps, residual)
 
 
 class SketchSolver(PreconditionedSolver):

@@ -1,14 +1,13 @@
 """The damped least-squares problem of a Gauss-Newton step, as a system in J J^T or in J^T J.
 
-With residuals r = root * (y - f), weights that have travelled v = W - W_0 so far, and
-strength = ridge + damping, the step u that minimises
+The step u that minimises, for residuals r = root * (y - f),
 
-    1/2 ||J u - r||^2 + ridge/2 ||v + u||^2 + damping/2 ||u||^2
+    1/2 ||J u - r||^2 + strength/2 ||u||^2 + <pull, u>
 
-solves either of
+(what ridge and damping add to the misfit, but for a constant) solves either of
 
-    (J J^T + strength I) g = r + ridge / strength J v,   u = J^T g - ridge / strength v,
-    (J^T J + strength I) u = J^T r - ridge v,
+    (J J^T + strength I) g = r + J pull / strength,   u = J^T g - pull / strength,
+    (J^T J + strength I) u = J^T r - pull,
 
 the first with a row for each sample and output, the second for each neuron and feature.
 
@@ -42,14 +41,12 @@ class KernelSystem:
     def product(self, v):
         return self.jacobian.product(self.jacobian.transpose_product(v))
 
-    def right_side(self, residuals, travelled, ridge, strength):
-        if ridge == 0:
-            return residuals
-        return residuals + ridge / strength * self.jacobian.product(travelled)
+    def right_side(self, residuals, pull, strength):
+        return residuals + self.jacobian.product(pull) / strength if strength > 0 else residuals
 
-    def step(self, solution, travelled, ridge, strength):
+    def step(self, solution, pull, strength):
         step = self.jacobian.transpose_product(solution)
-        return step - ridge / strength * travelled if ridge > 0 else step
+        return step - pull / strength if strength > 0 else step
 
     def rows_of_factor(self, first, last):
         """The rows of A of some items, sparse."""
@@ -88,10 +85,10 @@ class NormalSystem:
         jacobian = self.jacobian
         return jacobian.packed(jacobian.transpose_product(jacobian.product(jacobian.padded(u))))
 
-    def right_side(self, residuals, travelled, ridge, strength):
-        return self.jacobian.packed(self.jacobian.transpose_product(residuals) - ridge * travelled)
+    def right_side(self, residuals, pull, strength):
+        return self.jacobian.packed(self.jacobian.transpose_product(residuals) - pull)
 
-    def step(self, solution, travelled, ridge, strength):
+    def step(self, solution, pull, strength):
         return self.jacobian.padded(solution)
 
     def rows_of_factor(self, first, last):

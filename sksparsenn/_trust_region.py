@@ -25,6 +25,8 @@ from sksparsenn._work import Work
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
 FIRST_DAMPING = 0.1
 
+MOMENTUM = 0.9
+
 # A singular matrix is tried again with this many times the damping, this often.
 RETRY_GROWTH, MOST_RETRIES = 100.0, 8
 
@@ -86,6 +88,7 @@ class State:
     point: Point | None = None
     ridge: float = 0.0
     damping: float = 0.0
+    velocity: np.ndarray | float = 0.0
     growth: float = 2.0
     told: np.ndarray | None = None
     """Neurons that the last step moved, if it was taken back: the search still has them there."""
@@ -115,8 +118,9 @@ def train(data, state, search, solver, options, report=None):
         # 3. The step that minimises the damped model.
         residuals = (root[:, None] * (data.y - point.outputs)).ravel()
         travelled = point.network.weights.astype(np.float64) - state.anchor
-        solution = damped_step(solver, residuals, travelled[jacobian.neurons], state, options)
-        step = whole_step(solution.step, jacobian.neurons, travelled, state)
+        pull = state.ridge * travelled - state.damping * MOMENTUM * state.velocity
+        solution = damped_step(solver, residuals, pull[jacobian.neurons], state, options)
+        step = whole_step(solution.step, jacobian.neurons, pull, state)
         predicted = predicted_decrease(jacobian, residuals, travelled, step, state.ridge)
         # 4. Try it; the search is told of the neurons that it moves, and of no others.
         trial = evaluate(moved_network(point.network, step, state, search), data, state, search)
@@ -126,6 +130,9 @@ def train(data, state, search, solver, options, report=None):
         record(state, trial, solution, step, accepted)
         if accepted:
             state.point, state.told, jacobian = trial, None, None
+            state.velocity = step
+        else:
+            state.velocity = np.zeros_like(step)
         adapt_damping(state, decrease, predicted, accepted, options)
         if report is not None:
             report(iteration, state)
@@ -163,11 +170,11 @@ def set_units(data, state, options):
     state.damping = FIRST_DAMPING * unit if options.damped else 0.0
 
 
-def damped_step(solver, residuals, travelled, state, options):
+def damped_step(solver, residuals, pull, state, options):
     """The step of the neurons that fire; with more damping if the matrix is singular without."""
     for _ in range(MOST_RETRIES):
         try:
-            return solver.step(residuals, travelled, state.ridge, state.damping)
+            return solver.step(residuals, pull, state.ridge + state.damping)
         except Singular:
             state.damping *= RETRY_GROWTH
         if state.damping == 0:
@@ -179,10 +186,10 @@ def damped_step(solver, residuals, travelled, state, options):
     )
 
 
-def whole_step(active, neurons, travelled, state):
-    """The step of all neurons: those that fire on nothing only feel the ridge, which pulls them back."""
+def whole_step(active, neurons, pull, state):
+    """The step of all neurons: those that fire on nothing only feel the pull."""
     strength = state.ridge + state.damping
-    step = (-state.ridge / strength) * travelled if state.ridge > 0 else np.zeros_like(travelled)
+    step = -pull / strength if strength > 0 else np.zeros_like(pull)
     step[neurons] = active
     return step
 
