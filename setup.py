@@ -80,7 +80,7 @@ setup(
         [
             extension("_kernels", ["sksparsenn/simd/exact.c"], EXACT),
             extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
-            extension("_tree", [], EXACT),
+            extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
             extension("_tournament", [], EXACT),
             extension("_margin", [], EXACT),
         ],

@@ -31,4 +31,8 @@ DECLARE_EXACT(double, double)
 DECLARE_SCAN(float, float)
 DECLARE_SCAN(double, double)
 
+void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n);
+void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which);
+int64_t drain_ids(uint64_t *words, uint64_t *summary, int64_t n_summary, int32_t *out);
+
 #endif
