@@ -12,7 +12,8 @@ import numpy as np
 
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 cdef extern from "simd/kernels.h" nogil:
     float dot_strided_float(const float *, const float *, Py_ssize_t, Py_ssize_t)
@@ -23,8 +24,8 @@ cdef extern from "simd/kernels.h" nogil:
     int64_t keep_above_double(const double *, Py_ssize_t, const double *, const int32_t *, int64_t, double, int32_t *, double *)
     void add_outputs_float(const int32_t *, const float *, int64_t, float, const float *, Py_ssize_t, float *)
     void add_outputs_double(const int32_t *, const double *, int64_t, double, const double *, Py_ssize_t, double *)
-    void add_gradient_float(const float *, Py_ssize_t, const int32_t *, int64_t, const float *, const float *, Py_ssize_t, float *)
-    void add_gradient_double(const double *, Py_ssize_t, const int32_t *, int64_t, const double *, const double *, Py_ssize_t, double *)
+    void sum_gradient_float(const float *, Py_ssize_t, const int32_t *, int64_t, const float *, const float *, Py_ssize_t, float *)
+    void sum_gradient_double(const double *, Py_ssize_t, const int32_t *, int64_t, const double *, const double *, Py_ssize_t, double *)
 
 cdef extern from *:
     """
@@ -39,7 +40,12 @@ cdef extern from *:
     bint SKSPARSENN_OPENMP
     int omp_get_max_threads()
 
+cdef extern from "simd/lanes.h" nogil:
+    enum:
+        LANES
+
 cdef enum:
+    MOST_BLOCKS = 32  # blocks of neurons that sums over neurons are cut into
     CHUNK = 64  # neurons handed to a thread at a time
     WORTH_THREADS = 1 << 16  # pairs or entries below which starting threads costs more than it saves
 
@@ -74,12 +80,12 @@ cdef inline void add_outputs(const int32_t *list, const real *products, int64_t 
         add_outputs_double(list, products, count, shift, signs, n_outputs, outputs)
 
 
-cdef inline void add_gradient(const real *X, Py_ssize_t padded, const int32_t *list, int64_t count,
+cdef inline void sum_gradient(const real *X, Py_ssize_t padded, const int32_t *list, int64_t count,
                               const real *residuals, const real *signs, Py_ssize_t n_outputs, real *gradient) noexcept nogil:
     if real is float:
-        add_gradient_float(X, padded, list, count, residuals, signs, n_outputs, gradient)
+        sum_gradient_float(X, padded, list, count, residuals, signs, n_outputs, gradient)
     else:
-        add_gradient_double(X, padded, list, count, residuals, signs, n_outputs, gradient)
+        sum_gradient_double(X, padded, list, count, residuals, signs, n_outputs, gradient)
 
 
 def built_with_openmp():
@@ -92,31 +98,108 @@ def max_threads():
     return omp_get_max_threads()
 
 
+def room_for(const int64_t[::1] counts):
+    """Entries that the firing pairs of so many candidates may take: kernels write up to LANES past each block's last."""
+    cdef int64_t room = MOST_BLOCKS * LANES
+    cdef Py_ssize_t k
+    for k in range(counts.shape[0]):
+        room += counts[k]
+    return room
+
+
+cdef int find_block(const real *X, Py_ssize_t padded, const real *W, const int64_t[::1] rows, const int64_t[::1] starts,
+                    const int64_t[::1] counts, const int32_t *candidates, real cut, Py_ssize_t first, Py_ssize_t last,
+                    int64_t place, int64_t[::1] fired_starts, int64_t[::1] fired, int32_t *samples, real *products,
+                    real shift, const real *signs, Py_ssize_t n_outputs, real *outputs) noexcept nogil:
+    # Neurons first to last: their firing samples go to `samples`, one neuron after the other from `place` on, and
+    # their products to the same places of `products` or, where that is NULL, straight into the outputs.
+    cdef Py_ssize_t k
+    cdef int64_t longest = 0
+    cdef real *scratch = NULL
+    cdef real *found
+    if products == NULL:
+        for k in range(first, last):
+            longest = max(longest, counts[k])
+        scratch = <real *>malloc((longest + LANES) * sizeof(real))
+        if scratch == NULL:
+            return -1
+    for k in range(first, last):
+        found = scratch if products == NULL else products + place
+        fired_starts[k] = place
+        fired[k] = keep_above(X, padded, W + rows[k] * padded, candidates + starts[k], counts[k], cut, samples + place, found)
+        if products == NULL:
+            add_outputs(samples + place, found, fired[k], shift, signs + rows[k] * n_outputs, n_outputs, outputs)
+        place += fired[k]
+    free(scratch)
+    return 0
+
+
+cdef object places_of(const int64_t[::1] counts, const int64_t[::1] bounds):
+    # Where the firing pairs of each block of neurons go: after all candidates of the blocks before.
+    cdef Py_ssize_t block, k, n_blocks = bounds.shape[0] - 1
+    places = np.zeros(n_blocks + 1, dtype=np.int64)
+    cdef int64_t[::1] out = places
+    for block in range(n_blocks):
+        out[block + 1] = out[block] + LANES
+        for k in range(bounds[block], bounds[block + 1]):
+            out[block + 1] += counts[k]
+    return places
+
+
 def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
                          const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
                          real[::1] products):
     """Keep, of each neuron's candidate samples, those on which it fires: <W[r], X[i]> > threshold.
 
-    Firing samples and their inner products are written to `samples` and `products`
-    with the gaps of `candidates`; returns how many each neuron has.  X and W are padded
-    to a multiple of eight columns.
+    Firing samples and their inner products are written to `samples` and `products`,
+    which need room_for(counts) entries; returns where each neuron's begin and how many
+    it has.  X and W are padded to a multiple of eight columns.
     """
-    cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], k, chunk, n_chunks = (n_rows + CHUNK - 1) // CHUNK
-    cdef real cut = <real>threshold
-    fired = np.zeros(n_rows, dtype=np.int64)
-    cdef int64_t[::1] fired_view = fired
+    cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], block, n_blocks = MOST_BLOCKS
+    cdef int failed = 0
+    cdef int64_t[::1] bounds = np.arange(n_blocks + 1, dtype=np.int64) * n_rows // n_blocks
+    cdef int64_t[::1] places = places_of(counts, bounds)
+    fired_starts, fired = np.zeros(n_rows, dtype=np.int64), np.zeros(n_rows, dtype=np.int64)
+    cdef int64_t[::1] starts_view = fired_starts, fired_view = fired
     if candidates.shape[0] == 0:
-        return fired
-    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
-        for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
-            fired_view[k] = keep_above(&X[0, 0], padded, &W[rows[k], 0], &candidates[0] + starts[k], counts[k], cut,
-                                       &samples[0] + starts[k], &products[0] + starts[k])
-    return fired
+        return fired_starts, fired
+    for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
+        failed |= find_block(&X[0, 0], padded, &W[0, 0], rows, starts, counts, &candidates[0], <real>threshold, bounds[block],
+                             bounds[block + 1], places[block], starts_view, fired_view, &samples[0], &products[0],
+                             0, NULL, 0, NULL) < 0
+    return fired_starts, fired
+
+
+def forward_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
+                          const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
+                          double shift, const real[:, ::1] signs, double scale):
+    """The same in one pass with `add_firing_outputs`, bit by bit, without storing products: (starts, counts, outputs)."""
+    cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], n_outputs = signs.shape[1], entries = X.shape[0] * n_outputs
+    cdef Py_ssize_t n_blocks = output_blocks(entries), block
+    cdef int failed = 0
+    cdef int64_t[::1] bounds = block_bounds(rows, signs.shape[0], n_blocks)
+    cdef int64_t[::1] places = places_of(counts, bounds)
+    dtype = np.asarray(signs).dtype
+    cdef real[:, ::1] partial = np.zeros((n_blocks, max(entries, 1)), dtype=dtype)
+    outputs = np.zeros((X.shape[0], n_outputs), dtype=dtype)
+    cdef real[::1] outputs_view = outputs.reshape(-1)
+    fired_starts, fired = np.zeros(n_rows, dtype=np.int64), np.zeros(n_rows, dtype=np.int64)
+    cdef int64_t[::1] starts_view = fired_starts, fired_view = fired
+    if candidates.shape[0] == 0 or entries == 0:
+        return fired_starts, fired, outputs
+    for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
+        failed |= find_block(&X[0, 0], padded, &W[0, 0], rows, starts, counts, &candidates[0], <real>threshold, bounds[block],
+                             bounds[block + 1], places[block], starts_view, fired_view, &samples[0], <real *>NULL,
+                             <real>shift, &signs[0, 0], n_outputs, &partial[block, 0]) < 0
+    if failed:
+        raise MemoryError("no memory for the products of a neuron")
+    sum_all_blocks(partial, entries, scale, outputs_view)
+    return fired_starts, fired, outputs
 
 
 cdef Py_ssize_t output_blocks(Py_ssize_t entries) noexcept nogil:
     # An even number: enough to keep threads busy, fewer where their private outputs would fill memory.
-    return 2 * max(2, min(16, (1 << 23) // max(entries, 1)))
+    return 2 * max(2, min(MOST_BLOCKS // 2, (1 << 23) // max(entries, 1)))
 
 
 cdef void sum_blocks(const real *partial, Py_ssize_t stride, Py_ssize_t n_blocks, Py_ssize_t first, Py_ssize_t last,
@@ -137,6 +220,18 @@ cdef void sum_blocks(const real *partial, Py_ssize_t stride, Py_ssize_t n_blocks
         outputs[first + e] = <real>(scale * total[e])
 
 
+cdef object block_bounds(rows, Py_ssize_t width, Py_ssize_t n_blocks):
+    # Blocks of consecutive neurons, whichever of them the lists hold.
+    return np.searchsorted(rows, np.arange(n_blocks + 1) * width // n_blocks).astype(np.int64)
+
+
+cdef void sum_all_blocks(const real[:, ::1] partial, Py_ssize_t entries, double scale, real[::1] outputs):
+    cdef Py_ssize_t part
+    for part in prange((entries + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
+        sum_blocks(&partial[0, 0], partial.shape[1], partial.shape[0], part * CHUNK, min((part + 1) * CHUNK, entries), scale,
+                   &outputs[0])
+
+
 def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
                        const int32_t[::1] samples, const real[::1] products, double shift, const real[:, ::1] signs,
                        double scale, Py_ssize_t n_samples):
@@ -153,16 +248,14 @@ def add_firing_outputs(const int64_t[::1] rows, const int64_t[::1] starts, const
     cdef real[:, ::1] partial = np.zeros((n_blocks, max(entries, 1)), dtype=dtype)
     outputs = np.zeros((n_samples, n_outputs), dtype=dtype)
     cdef real[::1] outputs_view = outputs.reshape(-1)
-    cdef int64_t[::1] bounds = np.searchsorted(rows, np.arange(n_blocks + 1) * width // n_blocks).astype(np.int64)
+    cdef int64_t[::1] bounds = block_bounds(rows, width, n_blocks)
     if samples.shape[0] == 0 or entries == 0:
         return outputs
     for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         for k in range(bounds[block], bounds[block + 1]):
             add_outputs(&samples[0] + starts[k], &products[0] + starts[k], counts[k], shift_,
                         &signs[rows[k], 0], n_outputs, &partial[block, 0])
-    for block in prange((entries + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=entries > WORTH_THREADS):
-        sum_blocks(&partial[0, 0], partial.shape[1], n_blocks, block * CHUNK, min((block + 1) * CHUNK, entries), scale,
-                   &outputs_view[0])
+    sum_all_blocks(partial, entries, scale, outputs_view)
     return outputs
 
 
@@ -171,51 +264,73 @@ def firing_gradient(const real[:, ::1] X, const int64_t[::1] rows, const int64_t
     """gradient[k, :] = sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""
     cdef Py_ssize_t n_rows = rows.shape[0], padded = X.shape[1], n_outputs = signs.shape[1]
     cdef Py_ssize_t k, chunk, n_chunks = (n_rows + CHUNK - 1) // CHUNK
-    gradient = np.zeros((n_rows, padded), dtype=np.asarray(X).dtype)
+    gradient = (np.empty if samples.shape[0] else np.zeros)((n_rows, padded), dtype=np.asarray(X).dtype)
     cdef real[:, ::1] gradient_view = gradient
     if samples.shape[0] == 0 or n_rows == 0:
         return gradient
     for chunk in prange(n_chunks, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)):
-            add_gradient(&X[0, 0], padded, &samples[0] + starts[k], counts[k], &residuals[0, 0],
+            sum_gradient(&X[0, 0], padded, &samples[0] + starts[k], counts[k], &residuals[0, 0],
                          &signs[rows[k], 0], n_outputs, &gradient_view[k, 0])
     return gradient
 
 
-def descend_all(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t[::1] rows,
-                const real[:, ::1] gradient, double scale, double learning_rate, double momentum, bint nesterov, double alpha):
-    """One step of gradient descent with momentum on every neuron, those without firing samples included.
-
-    With g = scale * gradient + alpha * (W - anchor):  velocity <- momentum * velocity - learning_rate * g,
-    and W moves by velocity (or, with Nesterov's, by momentum * velocity - learning_rate * g).
-    """
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r, j, block, k
-    cdef Py_ssize_t n_blocks = (m + CHUNK - 1) // CHUNK
-    cdef real g, v, s = <real>scale, eta = <real>learning_rate, mu = <real>momentum, a = <real>alpha
-    cdef int64_t[::1] first = np.searchsorted(rows, np.arange(n_blocks) * CHUNK).astype(np.int64)
-    cdef bint fires
-    for block in prange(n_blocks, schedule="static", nogil=True, use_threads_if=m * padded > WORTH_THREADS):
-        k = first[block]
-        for r in range(block * CHUNK, min((block + 1) * CHUNK, m)):
-            fires = k < rows.shape[0] and rows[k] == r
+cdef int descend_chunk(real *W, const real *anchor, real *velocity, const real *X, Py_ssize_t padded, Py_ssize_t first,
+                       Py_ssize_t last, const int64_t[::1] rows, Py_ssize_t k, const int64_t[::1] starts,
+                       const int64_t[::1] counts, const int32_t *samples, const real *residuals, const real *signs,
+                       Py_ssize_t n_outputs, real s, real eta, real mu, bint nesterov, real a) noexcept nogil:
+    # Neurons first to last; k is the first of them among the rows.
+    cdef real *gradient = <real *>malloc(padded * sizeof(real))
+    cdef real *w
+    cdef real *speed
+    cdef const real *home
+    cdef real g, v
+    cdef Py_ssize_t r, j
+    if gradient == NULL:
+        return -1
+    for r in range(first, last):
+        w, speed, home = W + r * padded, velocity + r * padded, anchor + r * padded
+        if k < rows.shape[0] and rows[k] == r:
+            sum_gradient(X, padded, samples + starts[k], counts[k], residuals, signs + r * n_outputs, n_outputs, gradient)
+            k += 1
+        else:
+            memset(gradient, 0, padded * sizeof(real))
+        if mu == 0 and a == 0:
             for j in range(padded):
-                g = a * (W[r, j] - anchor[r, j])
-                if fires:
-                    g = g + s * gradient[k, j]
-                v = mu * velocity[r, j] - eta * g
-                velocity[r, j] = v
-                W[r, j] = W[r, j] + (mu * v - eta * g if nesterov else v)
-            if fires:
-                k = k + 1
+                w[j] -= eta * s * gradient[j]
+            continue
+        for j in range(padded):
+            g = s * gradient[j] + a * (w[j] - home[j])
+            v = mu * speed[j] - eta * g
+            speed[j] = v
+            w[j] += mu * v - eta * g if nesterov else v
+    free(gradient)
+    return 0
 
 
-def descend_firing(real[:, ::1] W, const int64_t[::1] rows, const real[:, ::1] gradient, double step):
-    """W[rows[k]] -= step * gradient[k]: a step without momentum or ridge touches only neurons that fired."""
-    cdef Py_ssize_t k, j
-    cdef real s = <real>step
-    for k in prange(rows.shape[0], schedule="static", nogil=True, use_threads_if=gradient.shape[0] * gradient.shape[1] > WORTH_THREADS):
-        for j in range(W.shape[1]):
-            W[rows[k], j] = W[rows[k], j] - s * gradient[k, j]
+def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const real[:, ::1] X,
+                   const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
+                   const real[:, ::1] residuals, const real[:, ::1] signs, double scale, double learning_rate,
+                   double momentum, bint nesterov, double alpha):
+    """One step of gradient descent with momentum, over firing pairs.
+
+    With g = scale * firing_gradient + alpha * (W - anchor):  velocity <- momentum * velocity - learning_rate * g,
+    and W moves by velocity (or, with Nesterov's, by momentum * velocity - learning_rate * g).
+    Where momentum and alpha are 0 the velocity is left alone.
+    """
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], n_blocks = (m + CHUNK - 1) // CHUNK, block
+    cdef int64_t[::1] first = np.searchsorted(rows, np.arange(n_blocks) * CHUNK).astype(np.int64)
+    cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
+    cdef int failed = 0
+    if X.shape[0] == 0 or m == 0:
+        return
+    for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
+        failed |= descend_chunk(&W[0, 0], &anchor[0, 0], &velocity[0, 0], &X[0, 0], padded, block * CHUNK,
+                                min((block + 1) * CHUNK, m), rows, first[block], starts, counts, samples_, &residuals[0, 0],
+                                &signs[0, 0], signs.shape[1], <real>scale, <real>learning_rate, <real>momentum, nesterov,
+                                <real>alpha) < 0
+    if failed:
+        raise MemoryError("no memory for the gradient of a neuron")
 
 
 def neurons_per_sample(const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples, Py_ssize_t n_samples):

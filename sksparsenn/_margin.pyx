@@ -10,6 +10,10 @@ from libc.string cimport memcpy
 
 from sksparsenn._kernels cimport keep_above, real
 
+cdef extern from "simd/lanes.h" nogil:
+    enum:
+        LANES
+
 
 cdef double distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
     cdef double total = 0, difference, largest = 0
@@ -65,12 +69,15 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
 
 
 cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count, real cut) noexcept nogil:
-    cdef real *products = <real *>malloc(count[0] * sizeof(real))
-    if products == NULL:
-        return -1
-    count[0] = keep_above(X, padded, w, samples, count[0], cut, samples, products)
+    cdef int32_t *kept = <int32_t *>malloc((count[0] + LANES) * sizeof(int32_t))
+    cdef real *products = <real *>malloc((count[0] + LANES) * sizeof(real))
+    cdef int failed = kept == NULL or products == NULL
+    if not failed:
+        count[0] = keep_above(X, padded, w, samples, count[0], cut, kept, products)
+        memcpy(samples, kept, count[0] * sizeof(int32_t))
+    free(kept)
     free(products)
-    return 0
+    return -failed
 
 
 def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,

@@ -256,8 +256,8 @@ class MarginLists:
     # -- queries ------------------------------------------------------------------------
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
-    def firing(self, W, samples=None, reuse=None):
-        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
+    def candidates(self, W, samples=None):
+        """Samples, all or those named; the lists for padded weights W, cut down to those samples; the work it took."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
         lists = Lists(np.arange(self.n_neurons), self._starts, self._counts, self._samples)
@@ -267,14 +267,19 @@ class MarginLists:
             position[samples] = np.arange(len(samples))
             X = np.ascontiguousarray(X[samples])
             lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
-        pattern = Firing.among(lists, X, W, self.threshold, reuse)
-        work += Work(int(lists.counts.sum()), 0, 0)
+        return X, lists, work + Work(int(lists.counts.sum()), 0, 0)
+
+    def firing(self, W, samples=None):
+        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
+        X, lists, work = self.candidates(W, samples)
+        pattern = Firing.among(lists, X, W, self.threshold)
         if samples is None:
-            self._measure(pattern)
+            self.learn(pattern)
         return pattern, work
 
-    def _measure(self, pattern):
-        """Learn from a full query how lists grow with the margin."""
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")
+    def learn(self, pattern):
+        """From a full query: how lists grow with the margin."""
         firing, listed = pattern.n_pairs, self.n_listed
         margin = self.margins.mean() if firing else 0.0
         if listed > firing and margin > 0:

@@ -12,7 +12,7 @@
                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
     void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
                               const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
-    void add_gradient_##SUFFIX(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count, \
+    void sum_gradient_##SUFFIX(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count, \
                                const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, \
                                REAL *gradient);
 
