@@ -82,7 +82,7 @@ setup(
             extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
             extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
             extension("_tournament", [], EXACT),
-            extension("_margin", [], EXACT),
+            extension("_margin", ["sksparsenn/simd/distance.c"], EXACT),
         ],
         compiler_directives={"boundscheck": True, "wraparound": False, "initializedcheck": True} if DEBUG else {},
     ),

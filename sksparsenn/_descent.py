@@ -122,11 +122,14 @@ def take_step(batch, data, state, search, options):
     # 3. The loss, and what it asks of every output.
     loss = objective(outputs, batch, state, options.loss)
     if options.adaptive and takes_back_step(state, loss, data, options):
-        search.moved(weights, np.arange(len(weights)))
+        if search.follows_moves:
+            search.moved(weights, np.arange(len(weights)))
         return loss, fraction, work
     residuals = batch.shares[:, None] * options.loss.derivative(outputs, batch.y)
     # 4. Backward over firing pairs, each neuron moving as soon as its gradient is known; maintain the search.
-    search.moved(weights, move_neurons(state, batch.X, residuals.astype(weights.dtype), options))
+    move_neurons(state, batch.X, residuals.astype(weights.dtype), options)
+    if search.follows_moves:
+        search.moved(weights, moved_neurons(state, options))
     return loss, fraction, work
 
 
@@ -140,7 +143,7 @@ def objective(outputs, batch, state, loss):
 
 
 def move_neurons(state, X, residuals, options):
-    """Go down the gradient; returns the neurons that moved: those that fired, or all with momentum or a ridge."""
+    """Go down the gradient."""
     network, firing, rate = state.network, state.firing, state.learning_rate
     state.n_steps += 1
     if options.learning_rate == "auto" and not options.loss.smooth:
@@ -149,9 +152,13 @@ def move_neurons(state, X, residuals, options):
         network.weights, state.anchor, state.velocity, X, firing.rows, firing.starts, firing.counts, firing.samples,
         residuals, network.signs, network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge,
     )  # fmt: skip
+
+
+def moved_neurons(state, options):
+    """The neurons that a step moved: those that fired, or all with momentum or a ridge."""
     if options.momentum == 0 and state.ridge == 0:
-        return firing.rows[firing.counts > 0]
-    return np.arange(len(network.weights))
+        return state.firing.rows[state.firing.counts > 0]
+    return np.arange(len(state.network.weights))
 
 
 # -- step sizes ---------------------------------------------------------------------------

@@ -15,12 +15,18 @@ cdef extern from "simd/lanes.h" nogil:
         LANES
 
 
+cdef extern from "simd/kernels.h" nogil:
+    double squared_distance_float(const float *, const float *, Py_ssize_t)
+    double squared_distance_double(const double *, const double *, Py_ssize_t)
+
+
 cdef double distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
-    cdef double total = 0, difference, largest = 0
+    cdef double total, difference, largest = 0
     cdef Py_ssize_t j
-    for j in range(d):
-        difference = <double>a[j] - <double>b[j]
-        total += difference * difference
+    if real is float:
+        total = squared_distance_float(a, b, d)
+    else:
+        total = squared_distance_double(a, b, d)
     if 1e-280 < total < 1e300:
         return sqrt(total)
     # Scaled, where squares overflow or vanish: only equal rows are at distance zero.

@@ -3,8 +3,8 @@
 A search is made for samples X, first weights W and a threshold.  `firing(W, samples)`
 hands out the pattern for the weights of the moment, on all samples or on a batch, and
 the counted work; `forward(network, samples)` the pattern without its products, the
-outputs and the work; `moved` tells it which neurons' weights have changed.  All searches
-hand out the same pattern for the same weights, pair by pair and bit by bit.
+outputs and the work; `moved` tells those that `follows_moves` which neurons' weights
+have changed.  All searches hand out the same pattern for the same weights, pair by pair and bit by bit.
 """
 
 import numpy as np
@@ -24,8 +24,8 @@ from sksparsenn._work import Work
 class Search:
     """What all searches share: each names candidates, among which the one inner product decides."""
 
-    def moved(self, W, rows):
-        """Weights of these neurons have changed."""
+    follows_moves = False
+    """Whether the search has to be told by `moved` which neurons' weights have changed."""
 
     def candidates(self, W, samples):
         """Samples, all or a batch; for each neuron a list that holds at least those it fires on; the work it took."""
@@ -73,6 +73,7 @@ class WeightSearch(Search):
     """A dynamic half-space index over the weights, queried with every sample [SYZ21 Alg. 2, QSY23 Alg. 1]."""
 
     name = "weights"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
@@ -93,6 +94,7 @@ class MaxTreeSearch(Search):
     """A tournament over the neurons for every sample [DHSWZ24 Alg. 2 to 4]."""
 
     name = "max_tree"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
@@ -120,6 +122,7 @@ class DataSearch(Search):
     """
 
     name = "data"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold

@@ -16,6 +16,9 @@
                                const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, \
                                REAL *gradient);
 
+#define DECLARE_DISTANCE(REAL, SUFFIX) \
+    double squared_distance_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded);
+
 #define DECLARE_SCAN(REAL, SUFFIX) \
     uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
                                    const REAL *normals, ptrdiff_t normal_stride, const REAL *low, \
@@ -28,6 +31,8 @@
 
 DECLARE_EXACT(float, float)
 DECLARE_EXACT(double, double)
+DECLARE_DISTANCE(float, float)
+DECLARE_DISTANCE(double, double)
 DECLARE_SCAN(float, float)
 DECLARE_SCAN(double, double)
 
