@@ -14,6 +14,7 @@
 #define UNITS (LANES / UNIT_LANES) /* units that hold one number for every lane */
 #define ROWS UNIT_LANES            /* rows whose inner products are computed together, to fill one unit */
 #define WIDEST (4 * LANES)         /* columns of a gradient whose sums stay in registers */
+#define STRIDE 128                 /* candidates that a neuron evaluates before it is the turn of the other one */
 
 typedef int32_t NAME(numbers) __attribute__((vector_size(ROWS * sizeof(int32_t))));
 #define NUMBERS NAME(numbers)
@@ -157,15 +158,50 @@ int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const i
 #undef KEEP
 }
 
+/*
+ * keep_above for two neurons s = 0 and 1 at once: held[s] is how many each keeps.
+ *
+ * They take turns, STRIDE candidates each.  The two neurons of a pair that started
+ * with equal weights list much the same samples, whose rows are then in the nearest
+ * cache when the second one comes to them.
+ */
+CLONES
+void NAME(keep_above_two)(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list,
+                          const int64_t *count, REAL threshold, int32_t *const *kept, REAL *const *products,
+                          int64_t *held)
+{
+    held[0] = held[1] = 0;
+#define KEEP(P) \
+    for (int64_t p = 0; p < count[0] || p < count[1]; p += STRIDE) \
+        for (int s = 0; s < 2; s++) \
+            if (p < count[s]) \
+                held[s] += NAME(keep_above_in)(X, P, w[s], list[s] + p, \
+                                               count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, \
+                                               kept[s] + held[s], products[s] + held[s]); \
+    return
+    switch (padded) {
+    case LANES: KEEP(LANES);
+    case 2 * LANES: KEEP(2 * LANES);
+    case 3 * LANES: KEEP(3 * LANES);
+    default: KEEP(padded);
+    }
+#undef KEEP
+}
+
 /* outputs[i, :] += signs[:] * (products[p] - shift) for every firing sample i = list[p]. */
 CLONES
 void NAME(add_outputs)(const int32_t *list, const REAL *products, int64_t count, REAL shift,
                        const REAL *signs, ptrdiff_t n_outputs, REAL *outputs)
 {
     if (n_outputs == 1) {
-        REAL sign = signs[0];
-        for (int64_t p = 0; p < count; p++)
-            outputs[list[p]] += sign * (products[p] - shift);
+        int64_t p = 0;
+        for (; p + UNIT_LANES <= count; p += UNIT_LANES) {
+            UNIT part = signs[0] * (NAME(load)(products + p) - shift);
+            for (int q = 0; q < UNIT_LANES; q++)
+                outputs[list[p + q]] += part[q];
+        }
+        for (; p < count; p++)
+            outputs[list[p]] += signs[0] * (products[p] - shift);
         return;
     }
     for (int64_t p = 0; p < count; p++) {
@@ -197,13 +233,13 @@ INLINE void NAME(add_four)(const REAL *X, ptrdiff_t padded, const int32_t *list,
                 + (c2 * NAME(load)(x2 + u * UNIT_LANES) + c3 * NAME(load)(x3 + u * UNIT_LANES));
 }
 
-/* `strip` columns of the gradient, a constant number of which sums stay in registers. */
-INLINE void NAME(sum_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t strip, const int32_t *list, int64_t count,
-                            const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, REAL *gradient)
+/* Adds to `n_units` sums, a constant number that stay in registers, of columns of the gradient. */
+INLINE void NAME(add_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list, int64_t count,
+                            const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, UNIT *sums)
 {
 #define PULL(i) NAME(pull)(residuals, signs, n_outputs, i)
-    UNIT sum[WIDEST / UNIT_LANES] = {{0}};
-    ptrdiff_t n_units = strip / UNIT_LANES;
+    UNIT sum[WIDEST / UNIT_LANES];
+    memcpy(sum, sums, n_units * sizeof(UNIT));
     int64_t p = 0;
     for (; p + 4 <= count; p += 4)
         NAME(add_four)(X, padded, list + p, PULL(list[p]), PULL(list[p + 1]), PULL(list[p + 2]), PULL(list[p + 3]),
@@ -217,25 +253,42 @@ INLINE void NAME(sum_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t strip, co
         }
         NAME(add_four)(X, padded, number, c[0], c[1], c[2], c[3], sum, n_units);
     }
-    REAL sign = n_outputs == 1 ? signs[0] : 1;
-    for (ptrdiff_t u = 0; u < n_units; u++) {
-        sum[u] *= sign;
-        memcpy(gradient + u * UNIT_LANES, &sum[u], sizeof sum[u]);
-    }
+    memcpy(sums, sum, n_units * sizeof(UNIT));
 #undef PULL
 }
 
-/* gradient[:] = sum_p <signs, residuals[i, :]> x_i over the firing samples i = list[p]. */
+/* One strip of the gradients of n neurons that take turns. */
+INLINE void NAME(sum_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t strip, int n, const int32_t *const *list,
+                            const int64_t *count, const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs,
+                            REAL *const *gradient, ptrdiff_t j)
+{
+    UNIT sums[2][WIDEST / UNIT_LANES] = {{{0}}};
+    int64_t longest = n == 1 || count[0] > count[1] ? count[0] : count[1];
+    for (int64_t p = 0; p < longest; p += STRIDE)
+        for (int s = 0; s < n; s++)
+            if (p < count[s])
+                NAME(add_strip)(X + j, padded, strip / UNIT_LANES, list[s] + p,
+                                count[s] - p < STRIDE ? count[s] - p : STRIDE, residuals, signs[s], n_outputs, sums[s]);
+    for (int s = 0; s < n; s++) {
+        REAL sign = n_outputs == 1 ? signs[s][0] : 1;
+        for (ptrdiff_t u = 0; u < strip / UNIT_LANES; u++) {
+            UNIT total = sign * sums[s][u];
+            memcpy(gradient[s] + j + u * UNIT_LANES, &total, sizeof total);
+        }
+    }
+}
+
+/* gradient[s][:] = sum_p <signs[s], residuals[i, :]> x_i over the firing samples i = list[s][p] of n <= 2 neurons. */
 CLONES
-void NAME(sum_gradient)(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count,
-                        const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, REAL *gradient)
+void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, const int64_t *count,
+                         const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs, REAL *const *gradient)
 {
     for (ptrdiff_t j = 0; j < padded; j += WIDEST) {
 #define ADD(P) \
     if (n_outputs == 1) /* the common case, its loop over outputs compiled away */ \
-        NAME(sum_strip)(X + j, padded, P, list, count, residuals, signs, 1, gradient + j); \
+        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, 1, gradient, j); \
     else \
-        NAME(sum_strip)(X + j, padded, P, list, count, residuals, signs, n_outputs, gradient + j); \
+        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, n_outputs, gradient, j); \
     break
         switch (padded - j) {
         case LANES: ADD(LANES);
@@ -253,3 +306,4 @@ void NAME(sum_gradient)(const REAL *X, ptrdiff_t padded, const int32_t *list, in
 #undef UNITS
 #undef ROWS
 #undef WIDEST
+#undef STRIDE

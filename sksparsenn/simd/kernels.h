@@ -12,9 +12,12 @@
                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
     void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
                               const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
-    void sum_gradient_##SUFFIX(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count, \
-                               const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, \
-                               REAL *gradient);
+    void keep_above_two_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list, \
+                                 const int64_t *count, REAL threshold, int32_t *const *kept, \
+                                 REAL *const *products, int64_t *held); \
+    void sum_gradients_##SUFFIX(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, \
+                                const int64_t *count, const REAL *residuals, const REAL *const *signs, \
+                                ptrdiff_t n_outputs, REAL *const *gradient);
 
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
     double squared_distance_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded);
