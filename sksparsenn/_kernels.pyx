@@ -47,7 +47,7 @@ cdef extern from "simd/lanes.h" nogil:
         LANES
 
 cdef enum:
-    MOST_BLOCKS = 64  # blocks of neurons that sums over neurons are cut into
+    MOST_BLOCKS = 32  # blocks of neurons that sums over neurons are cut into
     CHUNK = 64  # neurons handed to a thread at a time
     WORTH_THREADS = 1 << 16  # pairs or entries below which starting threads costs more than it saves
 

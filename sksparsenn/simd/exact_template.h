@@ -15,6 +15,7 @@
 #define ROWS UNIT_LANES            /* rows whose inner products are computed together, to fill one unit */
 #define WIDEST (4 * LANES)         /* columns of a gradient whose sums stay in registers */
 #define STRIDE 128                 /* candidates that a neuron evaluates before it is the turn of the other one */
+#define AHEAD 256                  /* lists are long and read once: they come from memory, and in time only if asked for */
 
 typedef int32_t NAME(numbers) __attribute__((vector_size(ROWS * sizeof(int32_t))));
 #define NUMBERS NAME(numbers)
@@ -128,8 +129,10 @@ INLINE int64_t NAME(keep_above_in)(const REAL *X, ptrdiff_t padded, const REAL *
                                    int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
     int64_t k = 0, p = 0;
-    for (; p + ROWS <= count; p += ROWS)
+    for (; p + ROWS <= count; p += ROWS) {
+        PREFETCH(list + p + AHEAD);
         k += NAME(keep_rows)(X, padded, w, list + p, ROWS, threshold, kept + k, products + k);
+    }
     if (p < count) { /* the rest as one more group, its last row filling up */
         int32_t number[ROWS];
         for (int q = 0; q < ROWS; q++)
@@ -241,9 +244,11 @@ INLINE void NAME(add_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t n_units, 
     UNIT sum[WIDEST / UNIT_LANES];
     memcpy(sum, sums, n_units * sizeof(UNIT));
     int64_t p = 0;
-    for (; p + 4 <= count; p += 4)
+    for (; p + 4 <= count; p += 4) {
+        PREFETCH(list + p + AHEAD);
         NAME(add_four)(X, padded, list + p, PULL(list[p]), PULL(list[p + 1]), PULL(list[p + 2]), PULL(list[p + 3]),
                        sum, n_units);
+    }
     if (p < count) { /* the rest as one more group, its last row filling up with weight zero */
         int32_t number[4];
         REAL c[4];
@@ -307,3 +312,4 @@ void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *
 #undef ROWS
 #undef WIDEST
 #undef STRIDE
+#undef AHEAD
