@@ -16,38 +16,47 @@ cdef extern from "simd/lanes.h" nogil:
 
 
 cdef extern from "simd/kernels.h" nogil:
-    double squared_distance_float(const float *, const float *, Py_ssize_t)
-    double squared_distance_double(const double *, const double *, Py_ssize_t)
+    void squared_distances_float(const float *, const float *, Py_ssize_t, Py_ssize_t, double *)
+    void squared_distances_double(const double *, const double *, Py_ssize_t, Py_ssize_t, double *)
+
+cdef enum:
+    CHUNK = 64  # rows handed to a thread at a time
 
 
-cdef double distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
-    cdef double total, difference, largest = 0
-    cdef Py_ssize_t j
-    if real is float:
-        total = squared_distance_float(a, b, d)
-    else:
-        total = squared_distance_double(a, b, d)
-    if 1e-280 < total < 1e300:
-        return sqrt(total)
+cdef double careful_distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
     # Scaled, where squares overflow or vanish: only equal rows are at distance zero.
+    cdef double total = 0, difference, largest = 0
+    cdef Py_ssize_t j
     for j in range(d):
         largest = max(largest, fabs(<double>a[j] - <double>b[j]))
     if largest == 0:
         return 0
-    total = 0
     for j in range(d):
         difference = (<double>a[j] - <double>b[j]) / largest
         total += difference * difference
     return largest * sqrt(total)
 
 
+cdef void chunk_distances(const real *a, const real *b, Py_ssize_t padded, Py_ssize_t n, double *out) noexcept nogil:
+    cdef Py_ssize_t r
+    if real is float:
+        squared_distances_float(a, b, padded, n, out)
+    else:
+        squared_distances_double(a, b, padded, n, out)
+    for r in range(n):
+        if 1e-280 < out[r] < 1e300:
+            out[r] = sqrt(out[r])
+        else:
+            out[r] = careful_distance(a + r * padded, b + r * padded, padded)
+
+
 def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
     """The Euclidean distance of each row of W to the same row of the reference."""
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], chunk
     distances = np.empty(m)
     cdef double[::1] out = distances
-    for r in prange(m, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
-        out[r] = distance(&W[r, 0], &reference[r, 0], padded)
+    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
+        chunk_distances(&W[chunk * CHUNK, 0], &reference[chunk * CHUNK, 0], padded, min(CHUNK, m - chunk * CHUNK), &out[chunk * CHUNK])
     return distances
 
 

@@ -20,7 +20,7 @@
                                 ptrdiff_t n_outputs, REAL *const *gradient);
 
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
-    double squared_distance_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded);
+    void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);
 
 #define DECLARE_SCAN(REAL, SUFFIX) \
     uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
