@@ -80,9 +80,9 @@ setup(
         [
             extension("_kernels", ["sksparsenn/simd/exact.c"], EXACT),
             extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
-            extension("_tree", [], EXACT),
+            extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
             extension("_tournament", [], EXACT),
-            extension("_margin", [], EXACT),
+            extension("_margin", ["sksparsenn/simd/distance.c"], EXACT),
             extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
             extension("_cholesky", [], EXACT),
         ],

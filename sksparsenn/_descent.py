@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sksparsenn._firing import Firing
-from sksparsenn._kernels import descend_all, descend_firing
+from sksparsenn._kernels import descend_firing
 from sksparsenn._network import Network, largest_curvature, tangent_kernel_diagonal
 from sksparsenn._work import Work
 
@@ -114,22 +114,22 @@ def descend(data, state, search, options, random_state, report=None):
 def take_step(batch, data, state, search, options):
     """One step on a batch: its loss, the fraction of pairs that fire, and the work of the search."""
     network, weights = state.network, state.network.weights
-    # 2. Who fires, exactly.
-    state.firing, work = search.firing(weights, batch.samples, state.firing)
-    firing, fraction = state.firing, state.firing.n_pairs / (len(batch.X) * len(weights))
+    # 2. Who fires, exactly, and forward over firing pairs.
+    state.firing, outputs, work = search.forward(network, batch.samples, state.firing)
+    fraction = state.firing.n_pairs / (len(batch.X) * len(weights))
     if np.isnan(state.learning_rate):
         set_learning_rate(state, batch, data, options)
-    # 3. Forward and loss, over firing pairs.
-    outputs = firing.outputs(len(batch.X), network.signs, network.shift, network.scale)
+    # 3. The loss, and what it asks of every output.
     loss = objective(outputs, batch, state, options.loss)
     if options.adaptive and takes_back_step(state, loss, data, options):
-        search.moved(weights, np.arange(len(weights)))
+        if search.follows_moves:
+            search.moved(weights, np.arange(len(weights)))
         return loss, fraction, work
-    # 4. Backward, over firing pairs.
     residuals = batch.shares[:, None] * options.loss.derivative(outputs, batch.y)
-    gradient = firing.gradient(batch.X, residuals.astype(weights.dtype), network.signs)
-    # 5. Move the neurons, and maintain the search.
-    search.moved(weights, move_neurons(state, gradient, options))
+    # 4. Backward over firing pairs, each neuron moving as soon as its gradient is known; maintain the search.
+    move_neurons(state, batch.X, residuals.astype(weights.dtype), options)
+    if search.follows_moves:
+        search.moved(weights, moved_neurons(state, options))
     return loss, fraction, work
 
 
@@ -142,20 +142,23 @@ def objective(outputs, batch, state, loss):
     return value
 
 
-def move_neurons(state, gradient, options):
-    """Go down the gradient; returns the neurons that moved: those that fired, or all with momentum or a ridge."""
+def move_neurons(state, X, residuals, options):
+    """Go down the gradient."""
     network, firing, rate = state.network, state.firing, state.learning_rate
     state.n_steps += 1
     if options.learning_rate == "auto" and not options.loss.smooth:
         rate /= np.sqrt(state.n_steps)  # a subgradient does not shrink near the minimum, so the step has to
-    if options.momentum == 0 and state.ridge == 0:
-        descend_firing(network.weights, firing.rows, gradient, rate * network.scale)
-        return firing.rows[firing.counts > 0]
-    descend_all(
-        network.weights, state.anchor, state.velocity, firing.rows, gradient,
-        network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge,
+    descend_firing(
+        network.weights, state.anchor, state.velocity, X, firing.rows, firing.starts, firing.counts, firing.samples,
+        residuals, network.signs, network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge,
     )  # fmt: skip
-    return np.arange(len(network.weights))
+
+
+def moved_neurons(state, options):
+    """The neurons that a step moved: those that fired, or all with momentum or a ridge."""
+    if options.momentum == 0 and state.ridge == 0:
+        return state.firing.rows[state.firing.counts > 0]
+    return np.arange(len(state.network.weights))
 
 
 # -- step sizes ---------------------------------------------------------------------------

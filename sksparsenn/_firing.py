@@ -4,7 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._kernels import add_firing_outputs, firing_gradient, firing_of_candidates
+from sksparsenn._kernels import (
+    add_firing_outputs,
+    firing_gradient,
+    firing_of_candidates,
+    forward_of_candidates,
+    room_for,
+)
 
 
 class Lists(NamedTuple):
@@ -25,14 +31,15 @@ class Firing(NamedTuple):
     """The pairs (neuron, sample) with <w_r, x_i> > threshold, and their inner products.
 
     Neuron ``rows[k]`` fires on ``samples[starts[k] : starts[k] + counts[k]]``, ascending;
-    ``products`` holds <w_r, x_i> at the same places, what lies between is void.
+    ``products`` holds <w_r, x_i> at the same places, what lies between is void; it is
+    None where the forward pass has used them up.
     """
 
     rows: np.ndarray
     starts: np.ndarray
     counts: np.ndarray
     samples: np.ndarray
-    products: np.ndarray
+    products: np.ndarray | None
 
     @classmethod
     def among(cls, candidates, X, W, threshold, reuse=None):
@@ -40,13 +47,29 @@ class Firing(NamedTuple):
 
         The memory of a pattern that is no longer needed may be given as `reuse`.
         """
-        room = len(candidates.samples)
-        if reuse is None or not room <= len(reuse.samples) <= 2 * room or reuse.samples is candidates.samples:
-            samples, products = np.empty(room, dtype=np.int32), np.empty(room, dtype=X.dtype)
-        else:
-            samples, products = reuse.samples, reuse.products
-        counts = firing_of_candidates(X, W, *candidates, threshold, samples, products)
-        return cls(candidates.rows, candidates.starts, counts, samples, products)
+        samples, products = cls._memory(candidates, X.dtype, reuse)
+        starts, counts = firing_of_candidates(X, W, *candidates, threshold, samples, products)
+        return cls(candidates.rows, starts, counts, samples, products)
+
+    @classmethod
+    def forward(cls, candidates, X, network, reuse=None):
+        """Who fires, as `among` decides it, and with what `outputs`: one pass that keeps no products."""
+        samples, _ = cls._memory(candidates, None, reuse)
+        weights, signs, shift, threshold, _ = network
+        starts, counts, outputs = forward_of_candidates(
+            X, weights, *candidates, threshold, samples, shift, signs, network.scale
+        )
+        return cls(candidates.rows, starts, counts, samples, None), outputs
+
+    @staticmethod
+    def _memory(candidates, dtype, reuse):
+        """Room for firing samples and, in that dtype, for products, with some to spare for the next pattern."""
+        room = room_for(candidates.counts)
+        fits = reuse is not None and room <= len(reuse.samples) <= 2 * room and reuse.samples is not candidates.samples
+        if fits and (dtype is None) == (reuse.products is None):
+            return reuse.samples, reuse.products
+        room += room // 8
+        return np.empty(room, dtype=np.int32), None if dtype is None else np.empty(room, dtype=dtype)
 
     @property
     def n_pairs(self):

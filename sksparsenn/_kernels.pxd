@@ -12,5 +12,6 @@ cdef real dot_strided(const real *a, const real *b, Py_ssize_t stride, Py_ssize_
 cdef void products(const real *X, Py_ssize_t padded, const real *w, int64_t n, real *out) noexcept nogil
 
 # Of the rows of X named by list, those with <w, x> > threshold: their numbers and products; returns how many.
+# Both need room for LANES entries more.
 cdef int64_t keep_above(const real *X, Py_ssize_t padded, const real *w, const int32_t *list, int64_t count,
                         real threshold, int32_t *kept, real *products) noexcept nogil

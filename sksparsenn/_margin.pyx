@@ -10,34 +10,53 @@ from libc.string cimport memcpy
 
 from sksparsenn._kernels cimport keep_above, real
 
+cdef extern from "simd/lanes.h" nogil:
+    enum:
+        LANES
 
-cdef double distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
+
+cdef extern from "simd/kernels.h" nogil:
+    void squared_distances_float(const float *, const float *, Py_ssize_t, Py_ssize_t, double *)
+    void squared_distances_double(const double *, const double *, Py_ssize_t, Py_ssize_t, double *)
+
+cdef enum:
+    CHUNK = 64  # rows handed to a thread at a time
+
+
+cdef double careful_distance(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
+    # Scaled, where squares overflow or vanish: only equal rows are at distance zero.
     cdef double total = 0, difference, largest = 0
     cdef Py_ssize_t j
-    for j in range(d):
-        difference = <double>a[j] - <double>b[j]
-        total += difference * difference
-    if 1e-280 < total < 1e300:
-        return sqrt(total)
-    # Scaled, where squares overflow or vanish: only equal rows are at distance zero.
     for j in range(d):
         largest = max(largest, fabs(<double>a[j] - <double>b[j]))
     if largest == 0:
         return 0
-    total = 0
     for j in range(d):
         difference = (<double>a[j] - <double>b[j]) / largest
         total += difference * difference
     return largest * sqrt(total)
 
 
+cdef void chunk_distances(const real *a, const real *b, Py_ssize_t padded, Py_ssize_t n, double *out) noexcept nogil:
+    cdef Py_ssize_t r
+    if real is float:
+        squared_distances_float(a, b, padded, n, out)
+    else:
+        squared_distances_double(a, b, padded, n, out)
+    for r in range(n):
+        if 1e-280 < out[r] < 1e300:
+            out[r] = sqrt(out[r])
+        else:
+            out[r] = careful_distance(a + r * padded, b + r * padded, padded)
+
+
 def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
     """The Euclidean distance of each row of W to the same row of the reference."""
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], r
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], chunk
     distances = np.empty(m)
     cdef double[::1] out = distances
-    for r in prange(m, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
-        out[r] = distance(&W[r, 0], &reference[r, 0], padded)
+    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
+        chunk_distances(&W[chunk * CHUNK, 0], &reference[chunk * CHUNK, 0], padded, min(CHUNK, m - chunk * CHUNK), &out[chunk * CHUNK])
     return distances
 
 
@@ -65,12 +84,15 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
 
 
 cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count, real cut) noexcept nogil:
-    cdef real *products = <real *>malloc(count[0] * sizeof(real))
-    if products == NULL:
-        return -1
-    count[0] = keep_above(X, padded, w, samples, count[0], cut, samples, products)
+    cdef int32_t *kept = <int32_t *>malloc((count[0] + LANES) * sizeof(int32_t))
+    cdef real *products = <real *>malloc((count[0] + LANES) * sizeof(real))
+    cdef int failed = kept == NULL or products == NULL
+    if not failed:
+        count[0] = keep_above(X, padded, w, samples, count[0], cut, kept, products)
+        memcpy(samples, kept, count[0] * sizeof(int32_t))
+    free(kept)
     free(products)
-    return 0
+    return -failed
 
 
 def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,

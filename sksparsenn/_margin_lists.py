@@ -11,13 +11,13 @@ from sksparsenn._work import Work
 
 # The cost of one pair in a scan, in units of one pair of a list, the copying of the new list included; measured with
 # 19 features and 15,000 samples.
-COST_OF_SCANNED_PAIR = 0.5
+COST_OF_SCANNED_PAIR = 0.33
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
 QUERIES_BETWEEN_REVIEWS = 16
 
-# Margins to choose among, in units of the typical spread of a neuron's products over the samples.
-MARGINS = np.geomspace(1e-3, 1.0, 31)
+# The margins of neurons, in units of the typical spread of a neuron's products over the samples.
+SMALLEST_MARGIN, LARGEST_MARGIN = 1e-3, 1.0
 FIRST_MARGIN = 0.1
 
 # Pairs scanned in one uninterrupted call when the first lists are built.
@@ -117,6 +117,9 @@ class MarginLists:
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
         self.margins = np.full(self.n_neurons, FIRST_MARGIN * self._scale if margin is None else float(margin))
+        self._rows = np.arange(self.n_neurons)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._allowed = self._limits(self._rows)  # how far each neuron may move
         self._build(W)
 
     @property
@@ -190,48 +193,55 @@ class MarginLists:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
 
-    def _limits(self):
-        """How far each neuron may move: its margin, less what rounding may take, per unit of sample length."""
+    def _limits(self, rows):
+        """How far these neurons may move: their margins, less what rounding may take, per unit of sample length."""
         if self._reach == 0:
-            return np.full(self.n_neurons, np.inf)
+            return np.inf
+        margins = self.margins[rows]
         error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
-        rounding = error * (self._norms * self._reach + self.margins + abs(self.threshold)) + smallest
+        rounding = error * (self._norms[rows] * self._reach + margins + abs(self.threshold)) + smallest
         # A neuron that has not moved at all is safe whatever its margin.
-        return np.maximum((self.margins - rounding) / self._reach, 0)
+        return np.maximum((margins - rounding) / self._reach, 0)
 
     def _best_margins(self, rows, drift):
-        """The margins that minimise listed pairs plus scanned pairs, for neurons that move by `drift` a query."""
+        """The margins s that minimise k exp(beta s) + c n v / s, for neurons that move by `drift` a query."""
         if self.margin is not None or self._growth is None:
             return np.full(len(rows), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
         # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
         fired, counts = self._fired[rows] + 2, self._counts[rows] + 2
         growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
         growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
-        margins = MARGINS * self._scale
-        listed = fired[:, None] * np.exp(growth[:, None] * margins)
-        scanned = COST_OF_SCANNED_PAIR * self.n_samples * self._reach * drift[:, None] / margins
-        return margins[np.argmin(listed + scanned, axis=1)]
+        scan = COST_OF_SCANNED_PAIR * self.n_samples
+        scanned = scan * self._reach * drift
+        # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2.
+        margins = 2 * lambert_w(0.5 * np.sqrt(growth * scanned / fired)) / growth
+        # A neuron that is too fast for its best margin is scanned at every query, but only once.
+        margins[fired * np.exp(growth * margins) + scanned / margins > fired + scan] = 0
+        return np.clip(np.nan_to_num(margins), SMALLEST_MARGIN * self._scale, LARGEST_MARGIN * self._scale)
 
     def _update(self, W):
         """Make the lists hold for weights W: scan anew for the neurons that have used up their margin."""
         self._queries += 1
         moved = row_distances(W, self._reference)
         # The negation also catches NaN.
-        rows = np.flatnonzero(~(moved <= self._limits()))
-        drift = moved / np.maximum(self._queries - self._scanned_at, 1)
+        rows = np.flatnonzero(~(moved <= self._allowed))
         if len(rows):
-            self.margins[rows] = self._best_margins(rows, drift[rows])
+            self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
             self._settle(rows, W)
             weights = np.ascontiguousarray(W[rows])
             self._replace(rows, *self._scan(weights, self.margins[rows]))
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
-            work += self._review(W, moved, drift, rows)
+            work += self._review(W, moved, rows)
         return work
 
-    def _review(self, W, moved, drift, just_scanned):
+    def _drift(self, moved, rows):
+        """How far these neurons have moved per query since their last scan."""
+        return moved[rows] / np.maximum(self._queries - self._scanned_at[rows], 1)
+
+    def _review(self, W, moved, just_scanned):
         """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
-        best = self._best_margins(np.arange(self.n_neurons), drift)
+        best = self._best_margins(self._rows, self._drift(moved, self._rows))
         left = self.margins - moved * self._reach
         left[just_scanned] = 0
         # Where products may overflow, lists hold all samples and have to keep them.
@@ -251,30 +261,36 @@ class MarginLists:
         """Measure movement of these neurons from here on."""
         self._reference[rows] = W[rows]
         self._norms[rows] = row_distances(self._reference[rows], np.zeros((len(rows), W.shape[1]), dtype=W.dtype))
+        self._allowed[rows] = self._limits(rows)
         self._scanned_at[rows] = self._queries
 
     # -- queries ------------------------------------------------------------------------
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
-    def firing(self, W, samples=None, reuse=None):
-        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
+    def candidates(self, W, samples=None):
+        """Samples, all or those named; the lists for padded weights W, cut down to those samples; the work it took."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
-        lists = Lists(np.arange(self.n_neurons), self._starts, self._counts, self._samples)
+        lists = Lists(self._rows, self._starts, self._counts, self._samples)
         X = self._X
         if samples is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
             position[samples] = np.arange(len(samples))
             X = np.ascontiguousarray(X[samples])
             lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
-        pattern = Firing.among(lists, X, W, self.threshold, reuse)
-        work += Work(int(lists.counts.sum()), 0, 0)
+        return X, lists, work + Work(int(lists.counts.sum()), 0, 0)
+
+    def firing(self, W, samples=None):
+        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
+        X, lists, work = self.candidates(W, samples)
+        pattern = Firing.among(lists, X, W, self.threshold)
         if samples is None:
-            self._measure(pattern)
+            self.learn(pattern)
         return pattern, work
 
-    def _measure(self, pattern):
-        """Learn from a full query how lists grow with the margin."""
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")
+    def learn(self, pattern):
+        """From a full query: how lists grow with the margin."""
         firing, listed = pattern.n_pairs, self.n_listed
         margin = self.margins.mean() if firing else 0.0
         if listed > firing and margin > 0:
@@ -309,6 +325,15 @@ class MarginLists:
         pattern, work = self.firing(W)
         indptr, samples = pattern.pairs()
         return (indptr, samples, work) if return_work else (indptr, samples)
+
+
+def lambert_w(x):
+    """The u >= 0 with u exp(u) = x, for x >= 0, to about a thousandth."""
+    u = np.log1p(x)
+    for _ in range(3):
+        grown = np.exp(u)
+        u = u - (u * grown - x) / (grown * (u + 1))
+    return u
 
 
 def _room(counts):

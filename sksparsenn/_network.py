@@ -39,14 +39,17 @@ class Network(NamedTuple):
         rows = max(1, min(PAIRS_AT_ONCE // len(self.weights), ENTRIES_AT_ONCE // self.signs.shape[1]))
         for start in range(0, len(X), rows):
             part = np.ascontiguousarray(X[start : start + rows])
-            outputs[start : start + rows] = self.firing(part).outputs(len(part), self.signs, self.shift, self.scale)
+            outputs[start : start + rows] = Firing.forward(self._candidates(part), part, self)[1]
         return outputs
 
     def firing(self, X):
         """Who fires on X, by a scan of all pairs."""
+        return Firing.among(self._candidates(X), X, self.weights, self.threshold)
+
+    def _candidates(self, X):
         cuts = np.full(len(self.weights), self.threshold, dtype=X.dtype)
-        indptr, samples = points_beyond(pack(X, significant_columns(X)), self.weights, cuts, longest(X), superset=True)
-        return Firing.among(Lists.from_compressed(indptr, samples), X, self.weights, self.threshold)
+        blocks, reach = pack(X, significant_columns(X)), longest(X)
+        return Lists.from_compressed(*points_beyond(blocks, self.weights, cuts, reach, superset=True))
 
 
 def initial_weights(width, n_features, n_outputs, init, random_state, dtype):

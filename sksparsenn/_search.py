@@ -2,8 +2,9 @@
 
 A search is made for samples X, first weights W and a threshold.  `firing(W, samples)`
 hands out the pattern for the weights of the moment, on all samples or on a batch, and
-the counted work; `moved` tells it which neurons' weights have changed.  All searches
-hand out the same pattern for the same weights, pair by pair and bit by bit.
+the counted work; `forward(network, samples)` the pattern without its products, the
+outputs and the work; `moved` tells those that `follows_moves` which neurons' weights
+have changed.  All searches hand out the same pattern for the same weights, pair by pair and bit by bit.
 """
 
 import numpy as np
@@ -20,7 +21,38 @@ from sksparsenn._scan import longest, pack, points_beyond
 from sksparsenn._work import Work
 
 
-class BruteSearch:
+class Search:
+    """What all searches share: each names candidates, among which the one inner product decides."""
+
+    follows_moves = False
+    """Whether the search has to be told by `moved` which neurons' weights have changed."""
+
+    def moved(self, W, rows):
+        """The weights of these neurons have changed."""
+
+    def candidates(self, W, samples):
+        """Samples, all or a batch; for each neuron a list that holds at least those it fires on; the work it took."""
+        raise NotImplementedError
+
+    def learn(self, firing):
+        """All samples have been searched, and this is who fires."""
+
+    def firing(self, W, samples=None, reuse=None):
+        X, candidates, work = self.candidates(W, samples)
+        firing = Firing.among(candidates, X, W, self.threshold, reuse)
+        if samples is None:
+            self.learn(firing)
+        return firing, work
+
+    def forward(self, network, samples=None, reuse=None):
+        X, candidates, work = self.candidates(network.weights, samples)
+        firing, outputs = Firing.forward(candidates, X, network, reuse)
+        if samples is None:
+            self.learn(firing)
+        return firing, outputs, work
+
+
+class BruteSearch(Search):
     """Every pair, in cache-sized blocks."""
 
     name = "brute"
@@ -30,23 +62,21 @@ class BruteSearch:
         self.n_features = significant_columns(X)
         self.blocks, self.reach = pack(X, self.n_features), longest(X)
 
-    def moved(self, W, rows):
-        pass
-
-    def firing(self, W, samples=None, reuse=None):
+    def candidates(self, W, samples):
         X, blocks = self.X, self.blocks
         if samples is not None:
             X = np.ascontiguousarray(X[samples])
             blocks = pack(X, self.n_features)
         cuts = np.full(len(W), self.threshold, dtype=W.dtype)
         candidates = Lists.from_compressed(*points_beyond(blocks, W, cuts, self.reach, superset=True))
-        return Firing.among(candidates, X, W, self.threshold, reuse), Work(len(X) * len(W), 0, 0)
+        return X, candidates, Work(len(X) * len(W), 0, 0)
 
 
-class WeightSearch:
+class WeightSearch(Search):
     """A dynamic half-space index over the weights, queried with every sample [SYZ21 Alg. 2, QSY23 Alg. 1]."""
 
     name = "weights"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
@@ -56,17 +86,18 @@ class WeightSearch:
     def moved(self, W, rows):
         self.index.update(rows, W[rows, : self.n_features])
 
-    def firing(self, W, samples=None, reuse=None):
+    def candidates(self, W, samples):
         X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
         indptr, neurons, work = self.index.query(X[:, : self.n_features], self.threshold, return_work=True)
         candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
-        return Firing.among(candidates, X, W, self.threshold, reuse), work
+        return X, candidates, work
 
 
-class MaxTreeSearch:
+class MaxTreeSearch(Search):
     """A tournament over the neurons for every sample [DHSWZ24 Alg. 2 to 4]."""
 
     name = "max_tree"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
@@ -77,16 +108,16 @@ class MaxTreeSearch:
         self.tree.update(rows, W[rows])
         self.pairs_updated += len(self.X) * len(rows)
 
-    def firing(self, W, samples=None, reuse=None):
+    def candidates(self, W, samples):
         X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
         indptr, neurons, work = self.tree.query_all(self.threshold, samples=samples, return_work=True)
         candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
         work += Work(self.pairs_updated, 0, 0)
         self.pairs_updated = 0
-        return Firing.among(candidates, X, W, self.threshold, reuse), work
+        return X, candidates, work
 
 
-class DataSearch:
+class DataSearch(Search):
     """A static half-space index over the samples, queried with every neuron that has moved [SYZ21 Alg. 3].
 
     The paper's two transposed lists are one here: lists of samples per neuron, which is
@@ -94,6 +125,7 @@ class DataSearch:
     """
 
     name = "data"
+    follows_moves = True
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
@@ -105,7 +137,7 @@ class DataSearch:
     def moved(self, W, rows):
         self.stale[rows] = True
 
-    def firing(self, W, samples=None, reuse=None):
+    def candidates(self, W, samples):
         rows = np.flatnonzero(self.stale)
         indptr, listed, work = self.index.query(W[rows, : self.n_features], self.threshold, return_work=True)
         fresh = Lists.from_compressed(indptr, listed)
@@ -117,7 +149,7 @@ class DataSearch:
             position = np.full(len(self.X), -1, dtype=np.int32)
             position[samples] = np.arange(len(samples))
             candidates = Lists(candidates.rows, *restrict_lists(*candidates, position))
-        return Firing.among(candidates, X, W, self.threshold, reuse), work + Work(0, 0, len(rows))
+        return X, candidates, work + Work(0, 0, len(rows))
 
 
 def _merged(lists, rows, fresh):
@@ -133,19 +165,19 @@ def _merged(lists, rows, fresh):
     return Lists(lists.rows, starts, counts, samples)
 
 
-class MarginSearch:
+class MarginSearch(Search):
     """Lists of the samples near each neuron's threshold, valid until the neuron has moved past its margin."""
 
     name = "margin"
 
     def __init__(self, X, W, threshold):
-        self.lists = MarginLists(X, W, threshold)
+        self.lists, self.threshold = MarginLists(X, W, threshold), threshold
 
-    def moved(self, W, rows):
-        pass  # the lists measure movement themselves
+    def candidates(self, W, samples):
+        return self.lists.candidates(W, samples)
 
-    def firing(self, W, samples=None, reuse=None):
-        return self.lists.firing(W, samples, reuse)
+    def learn(self, firing):
+        self.lists.learn(firing)
 
 
 SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightSearch, MaxTreeSearch, BruteSearch)}

@@ -30,6 +30,11 @@ cdef extern from *:
     int trailing_zeros "__builtin_ctzll"(uint64_t bits) nogil
     void prefetch "__builtin_prefetch"(const void *address) nogil
 
+cdef extern from "simd/kernels.h" nogil:
+    void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n)
+    void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which)
+    int64_t drain_ids(uint64_t *words, uint64_t *summary, int64_t n_summary, int32_t *out)
+
 cdef enum:
     MAX_LEVELS = 16
     MAX_STACK = FANOUT * MAX_LEVELS
@@ -262,7 +267,7 @@ cdef struct Tree:
     int64_t n_leaves
     int64_t n_ids
 
-# A set of ids that is emptied in ascending order: one bit an id, and one bit a word that holds any.
+# A set of ids, as simd/ids.c adds to it and empties it: one bit an id, and one bit a word that holds any.
 cdef struct IdSet:
     uint64_t *words
     uint64_t *summary
@@ -274,39 +279,10 @@ cdef inline int lowest_bit(uint64_t bits) noexcept nogil:
     return trailing_zeros(bits | <uint64_t>1 << 63)
 
 
-cdef inline void add_id(IdSet *found, int32_t id_) noexcept nogil:
-    found.words[id_ >> 6] |= <uint64_t>1 << (id_ & 63)
-    found.summary[id_ >> 12] |= <uint64_t>1 << ((id_ >> 6) & 63)
-
-
 cdef int drain(IdSet *found, int64_t count, IntList *out) noexcept nogil:
-    # Most words hold one to three ids: three are written whatever the word holds, since a branch would often go wrong.
-    cdef int64_t s, first, length = out.length
-    cdef uint64_t which, bits, rest
-    cdef int32_t *data
-    if reserve(out, count + 3) < 0:
+    if reserve(out, count + 2) < 0:
         return -1
-    data = out.data
-    for s in range(found.n_summary):
-        which = found.summary[s]
-        found.summary[s] = 0
-        while which:
-            first = ((s << 6) + lowest_bit(which)) << 6
-            which &= which - 1
-            bits = found.words[first >> 6]
-            found.words[first >> 6] = 0
-            data[length] = <int32_t>(first + lowest_bit(bits))
-            rest = bits & (bits - 1)
-            data[length + 1] = <int32_t>(first + lowest_bit(rest))
-            rest &= rest - 1
-            data[length + 2] = <int32_t>(first + lowest_bit(rest))
-            length += min(3, count_bits(bits))
-            rest &= rest - 1
-            while rest:
-                data[length] = <int32_t>(first + lowest_bit(rest))
-                length += 1
-                rest &= rest - 1
-    out.length = length
+    out.length += drain_ids(found.words, found.summary, found.n_summary, out.data + out.length)
     return 0
 
 
@@ -345,14 +321,12 @@ cdef void evaluate_leaf(const Tree *tree, int64_t leaf, const Query *query, real
                 sure |= <uint64_t>1 << p
         tally.found += count_bits(sure)
         if found != NULL:
-            while sure:
-                add_id(found, ids[b * block + lowest_bit(sure)])
-                sure &= sure - 1
+            add_chosen_ids(found.words, found.summary, ids + b * block, sure)
         b += at_once
 
 
 cdef void report_node(const Tree *tree, Py_ssize_t level, int64_t node, IdSet *found, Tally *tally) noexcept nogil:
-    cdef int64_t slots = tree.leaf_size, slot, end
+    cdef int64_t slots = tree.leaf_size, end
     cdef Py_ssize_t k
     tally.found += tree.alive[level][node]
     if found == NULL:
@@ -360,9 +334,7 @@ cdef void report_node(const Tree *tree, Py_ssize_t level, int64_t node, IdSet *f
     for k in range(level):
         slots *= FANOUT
     end = min((node + 1) * slots, tree.n_leaves * tree.leaf_size)
-    for slot in range(node * slots, end):
-        if tree.ids[slot] >= 0:
-            add_id(found, tree.ids[slot])
+    add_ids(found.words, found.summary, tree.ids + node * slots, end - node * slots)
 
 
 cdef void fetch_early(const void *data, Py_ssize_t n_bytes) noexcept nogil:
@@ -438,7 +410,7 @@ cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, I
             if dot_strided(normal, <const real *>tree.blocks + (slot // block) * d * block + slot % block, block, d) > threshold:
                 tally.found += 1
                 if found != NULL:
-                    add_id(found, tree.ids[slot])
+                    add_ids(found.words, found.summary, tree.ids + slot, 1)
 
 
 cdef int allocate_ids(IdSet *found, int64_t n_ids) noexcept nogil:
@@ -460,7 +432,7 @@ cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const 
             walk(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         if found != NULL:
             # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied often.
-            if out.capacity < out.length + tallies[q].found + 3 and reserve(out, (tallies[q].found + 3) * (n_normals - q)) < 0:
+            if out.capacity < out.length + tallies[q].found + 2 and reserve(out, (tallies[q].found + 2) * (n_normals - q)) < 0:
                 return -1
             if drain(found, tallies[q].found, out) < 0:
                 return -1

@@ -148,9 +148,8 @@ def train(data, state, search, solver, options, report=None):
 
 def evaluate(network, data, state, search):
     """Who fires, the outputs and the objective of a network; adds to the work of this iteration."""
-    firing, work = search.firing(network.weights)
+    firing, outputs, work = search.forward(network)
     state.work += work
-    outputs = firing.outputs(len(data.X), network.signs, network.shift, network.scale)
     misfit = np.square(outputs - data.y, dtype=np.float64).sum(axis=1)
     travelled = np.square(network.weights - state.anchor, dtype=np.float64).sum()
     return Point(network, firing, outputs, 0.5 * float(data.weights @ misfit) + 0.5 * state.ridge * float(travelled))

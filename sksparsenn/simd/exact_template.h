@@ -9,19 +9,16 @@
  * that the number has the same bits on every machine.
  */
 
-typedef REAL NAME(unit) __attribute__((vector_size(UNIT_BYTES)));
-typedef REAL NAME(quad) __attribute__((vector_size(4 * sizeof(REAL))));
-#define UNIT NAME(unit)
-#define QUAD NAME(quad)
-#define UNIT_LANES ((ptrdiff_t)(UNIT_BYTES / sizeof(REAL)))
-#define UNITS (LANES / UNIT_LANES) /* units that hold one number for every lane */
+#include "units_template.h"
 
-INLINE UNIT NAME(load)(const REAL *p)
-{
-    UNIT v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
+#define UNITS (LANES / UNIT_LANES) /* units that hold one number for every lane */
+#define ROWS UNIT_LANES            /* rows whose inner products are computed together, to fill one unit */
+#define WIDEST (4 * LANES)         /* columns of a gradient whose sums stay in registers */
+#define STRIDE 128                 /* candidates that a neuron evaluates before it is the turn of the other one */
+#define AHEAD 256                  /* lists are long and read once: they come from memory, and in time only if asked for */
+
+typedef int32_t NAME(numbers) __attribute__((vector_size(ROWS * sizeof(int32_t))));
+#define NUMBERS NAME(numbers)
 
 INLINE REAL NAME(fold)(const REAL *lane)
 {
@@ -48,36 +45,39 @@ INLINE REAL NAME(dot)(const REAL *a, const REAL *b, ptrdiff_t padded)
     return NAME(fold)(lane);
 }
 
-/* Lane l of the result is lanes l and l + 4 together: the first step of `fold`. */
-INLINE QUAD NAME(fold_halves)(const UNIT *lanes)
+/* Lane p of the result is the fold of row p. */
+INLINE UNIT NAME(fold_rows)(UNIT (*row)[UNITS])
 {
-    QUAD half[2];
-    memcpy(half, lanes, sizeof half);
-    return half[0] + half[1];
-}
-
-/* Lane p of the result is the fold of row p, for four rows at once. */
-INLINE QUAD NAME(fold_rows)(UNIT (*row)[UNITS])
-{
-    QUAD a = NAME(fold_halves)(row[0]), b = NAME(fold_halves)(row[1]);
-    QUAD c = NAME(fold_halves)(row[2]), d = NAME(fold_halves)(row[3]);
-    QUAD ab = SHUFFLE(a, b, 0, 1, 4, 5) + SHUFFLE(a, b, 2, 3, 6, 7);
-    QUAD cd = SHUFFLE(c, d, 0, 1, 4, 5) + SHUFFLE(c, d, 2, 3, 6, 7);
+#if SINGLE
+#define HALVES(p) SHUFFLE(row[p][0], row[p + 4][0], 0, 1, 2, 3, 8, 9, 10, 11) \
+                + SHUFFLE(row[p][0], row[p + 4][0], 4, 5, 6, 7, 12, 13, 14, 15)
+    UNIT a = HALVES(0), b = HALVES(1), c = HALVES(2), d = HALVES(3);
+#undef HALVES
+    UNIT ab = SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    UNIT cd = SHUFFLE(c, d, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(c, d, 2, 3, 10, 11, 6, 7, 14, 15);
+    return SHUFFLE(ab, cd, 0, 2, 8, 10, 4, 6, 12, 14) + SHUFFLE(ab, cd, 1, 3, 9, 11, 5, 7, 13, 15);
+#else
+    UNIT a = row[0][0] + row[0][1], b = row[1][0] + row[1][1], c = row[2][0] + row[2][1], d = row[3][0] + row[3][1];
+    UNIT ab = SHUFFLE(a, b, 0, 1, 4, 5) + SHUFFLE(a, b, 2, 3, 6, 7);
+    UNIT cd = SHUFFLE(c, d, 0, 1, 4, 5) + SHUFFLE(c, d, 2, 3, 6, 7);
     return SHUFFLE(ab, cd, 0, 2, 4, 6) + SHUFFLE(ab, cd, 1, 3, 5, 7);
+#endif
 }
 
-/* z[q] = <w, x[q]> for ROWS rows gathered together, so that their loads overlap. */
-INLINE void NAME(dot_rows)(const REAL *const *x, const REAL *w, ptrdiff_t padded, QUAD z[ROWS / 4])
+/* Lane q of the result is <w, X[number[q]]>: rows gathered together, so that their loads overlap. */
+INLINE UNIT NAME(dot_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *number)
 {
     UNIT sum[ROWS][UNITS] = {{{0}}};
+    const REAL *x[ROWS];
+    for (int q = 0; q < ROWS; q++)
+        x[q] = X + number[q] * padded;
     for (ptrdiff_t j = 0; j < padded; j += LANES)
         for (ptrdiff_t u = 0; u < UNITS; u++) {
             UNIT wj = NAME(load)(w + j + u * UNIT_LANES);
             for (int q = 0; q < ROWS; q++)
                 sum[q][u] += wj * NAME(load)(x[q] + j + u * UNIT_LANES);
         }
-    for (int h = 0; h < ROWS; h += 4)
-        z[h / 4] = NAME(fold_rows)(sum + h);
+    return NAME(fold_rows)(sum);
 }
 
 /* products[i] = <w, X[i]> for the first n rows of X. */
@@ -85,56 +85,110 @@ CLONES
 void NAME(products)(const REAL *X, ptrdiff_t padded, const REAL *w, int64_t n, REAL *products)
 {
     int64_t i = 0;
+    int32_t number[ROWS];
+    for (int q = 0; q < ROWS; q++)
+        number[q] = q;
     for (; i + ROWS <= n; i += ROWS) {
-        const REAL *x[ROWS];
-        QUAD z[ROWS / 4];
-        for (int q = 0; q < ROWS; q++)
-            x[q] = X + (i + q) * padded;
-        NAME(dot_rows)(x, w, padded, z);
-        memcpy(products + i, z, sizeof z);
+        UNIT z = NAME(dot_rows)(X + i * padded, padded, w, number);
+        memcpy(products + i, &z, sizeof z);
     }
     for (; i < n; i++)
         products[i] = NAME(dot)(w, X + i * padded, padded);
 }
 
+/* Row b: the positions of the set bits of b, ascending, then anything. */
+static BITS NAME(chosen)[1 << UNIT_LANES];
+
+__attribute__((constructor)) static void NAME(fill_chosen)(void)
+{
+    for (int bits = 0; bits < 1 << UNIT_LANES; bits++)
+        for (int lane = 0, k = 0; lane < UNIT_LANES; lane++)
+            if (bits >> lane & 1)
+                NAME(chosen)[bits][k++] = lane;
+}
+
+/* Append those rows of X named by `number`, the first `left` of ROWS, that keep_above keeps. */
+INLINE int64_t NAME(keep_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *number,
+                               int64_t left, REAL threshold, int32_t *kept, REAL *products)
+{
+    UNIT z = NAME(dot_rows)(X, padded, w, number), cut = (UNIT){0} + threshold;
+    uint32_t bits = NAME(word)(NAME(above)(z, cut));
+    if (left < ROWS)
+        bits &= (1u << left) - 1;
+    NUMBERS sample;
+    memcpy(&sample, number, sizeof sample);
+    BITS chosen = NAME(chosen)[bits];
+    z = PERMUTE(z, chosen);
+    sample = PERMUTE(sample, __builtin_convertvector(chosen, NUMBERS));
+    memcpy(kept, &sample, sizeof sample);
+    memcpy(products, &z, sizeof z);
+    return __builtin_popcount(bits);
+}
+
+INLINE int64_t NAME(keep_above_in)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
+                                   int64_t count, REAL threshold, int32_t *kept, REAL *products)
+{
+    int64_t k = 0, p = 0;
+    for (; p + ROWS <= count; p += ROWS) {
+        PREFETCH(list + p + AHEAD);
+        k += NAME(keep_rows)(X, padded, w, list + p, ROWS, threshold, kept + k, products + k);
+    }
+    if (p < count) { /* the rest as one more group, its last row filling up */
+        int32_t number[ROWS];
+        for (int q = 0; q < ROWS; q++)
+            number[q] = list[p + q < count ? p + q : count - 1];
+        k += NAME(keep_rows)(X, padded, w, number, count - p, threshold, kept + k, products + k);
+    }
+    return k;
+}
+
 /*
  * Of the `count` rows of X named by `list`, keep those with <w, x> > threshold:
  * their numbers go to `kept`, their inner products to `products`.  Returns how
- * many; kept may be list itself.  Both outputs need room for `count` entries.
+ * many.  Both need room for LANES entries more, which are written over.
  */
 CLONES
 int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
-    int64_t k = 0, p = 0;
-    const REAL *x[ROWS];
-    QUAD z[ROWS / 4];
-    int32_t sample[ROWS];
-    for (; p + ROWS <= count; p += ROWS) {
-        memcpy(sample, list + p, sizeof sample);
-        for (int q = 0; q < ROWS; q++)
-            x[q] = X + sample[q] * padded;
-        NAME(dot_rows)(x, w, padded, z);
-        for (int q = 0; q < ROWS; q++) { /* append without a branch */
-            kept[k] = sample[q];
-            products[k] = z[q / 4][q % 4];
-            k += z[q / 4][q % 4] > threshold;
-        }
+#define KEEP(P) return NAME(keep_above_in)(X, P, w, list, count, threshold, kept, products)
+    switch (padded) { /* narrow rows with their width as a constant */
+    case LANES: KEEP(LANES);
+    case 2 * LANES: KEEP(2 * LANES);
+    case 3 * LANES: KEEP(3 * LANES);
+    default: KEEP(padded);
     }
-    if (p < count) { /* the rest together as well, the last row filling up */
-        for (int q = 0; q < ROWS; q++) {
-            sample[q] = list[p + q < count ? p + q : count - 1];
-            x[q] = X + sample[q] * padded;
-        }
-        NAME(dot_rows)(x, w, padded, z);
-        for (int q = 0; q < count - p; q++) {
-            REAL product = z[q / 4][q % 4];
-            kept[k] = sample[q];
-            products[k] = product;
-            k += product > threshold;
-        }
+#undef KEEP
+}
+
+/*
+ * keep_above for two neurons s = 0 and 1 at once: held[s] is how many each keeps.
+ *
+ * They take turns, STRIDE candidates each.  The two neurons of a pair that started
+ * with equal weights list much the same samples, whose rows are then in the nearest
+ * cache when the second one comes to them.
+ */
+CLONES
+void NAME(keep_above_two)(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list,
+                          const int64_t *count, REAL threshold, int32_t *const *kept, REAL *const *products,
+                          int64_t *held)
+{
+    held[0] = held[1] = 0;
+#define KEEP(P) \
+    for (int64_t p = 0; p < count[0] || p < count[1]; p += STRIDE) \
+        for (int s = 0; s < 2; s++) \
+            if (p < count[s]) \
+                held[s] += NAME(keep_above_in)(X, P, w[s], list[s] + p, \
+                                               count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, \
+                                               kept[s] + held[s], products[s] + held[s]); \
+    return
+    switch (padded) {
+    case LANES: KEEP(LANES);
+    case 2 * LANES: KEEP(2 * LANES);
+    case 3 * LANES: KEEP(3 * LANES);
+    default: KEEP(padded);
     }
-    return k;
+#undef KEEP
 }
 
 /* outputs[i, :] += signs[:] * (products[p] - shift) for every firing sample i = list[p]. */
@@ -143,9 +197,14 @@ void NAME(add_outputs)(const int32_t *list, const REAL *products, int64_t count,
                        const REAL *signs, ptrdiff_t n_outputs, REAL *outputs)
 {
     if (n_outputs == 1) {
-        REAL sign = signs[0];
-        for (int64_t p = 0; p < count; p++)
-            outputs[list[p]] += sign * (products[p] - shift);
+        int64_t p = 0;
+        for (; p + UNIT_LANES <= count; p += UNIT_LANES) {
+            UNIT part = signs[0] * (NAME(load)(products + p) - shift);
+            for (int q = 0; q < UNIT_LANES; q++)
+                outputs[list[p + q]] += part[q];
+        }
+        for (; p < count; p++)
+            outputs[list[p]] += signs[0] * (products[p] - shift);
         return;
     }
     for (int64_t p = 0; p < count; p++) {
@@ -156,52 +215,101 @@ void NAME(add_outputs)(const int32_t *list, const REAL *products, int64_t count,
     }
 }
 
-INLINE REAL NAME(pull)(const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, int32_t i)
+/* How much sample i pulls at a neuron; with one output its sign is left to the end. */
+INLINE REAL NAME(pull)(const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, ptrdiff_t i)
 {
+    if (n_outputs == 1)
+        return residuals[i];
     REAL c = 0;
-    const REAL *residual = residuals + i * n_outputs;
     for (ptrdiff_t o = 0; o < n_outputs; o++)
-        c += signs[o] * residual[o];
+        c += signs[o] * residuals[i * n_outputs + o];
     return c;
 }
 
-INLINE void NAME(add_gradient_of)(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count,
-                                  const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, REAL *gradient)
+INLINE void NAME(add_four)(const REAL *X, ptrdiff_t padded, const int32_t *list, REAL c0, REAL c1, REAL c2, REAL c3,
+                           UNIT *sum, ptrdiff_t n_units)
 {
+    const REAL *x0 = X + list[0] * padded, *x1 = X + list[1] * padded;
+    const REAL *x2 = X + list[2] * padded, *x3 = X + list[3] * padded;
+    for (ptrdiff_t u = 0; u < n_units; u++)
+        sum[u] += (c0 * NAME(load)(x0 + u * UNIT_LANES) + c1 * NAME(load)(x1 + u * UNIT_LANES))
+                + (c2 * NAME(load)(x2 + u * UNIT_LANES) + c3 * NAME(load)(x3 + u * UNIT_LANES));
+}
+
+/* Adds to `n_units` sums, a constant number that stay in registers, of columns of the gradient. */
+INLINE void NAME(add_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list, int64_t count,
+                            const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, UNIT *sums)
+{
+#define PULL(i) NAME(pull)(residuals, signs, n_outputs, i)
+    UNIT sum[WIDEST / UNIT_LANES];
+    memcpy(sum, sums, n_units * sizeof(UNIT));
     int64_t p = 0;
     for (; p + 4 <= count; p += 4) {
-        const REAL *x0 = X + list[p] * padded, *x1 = X + list[p + 1] * padded;
-        const REAL *x2 = X + list[p + 2] * padded, *x3 = X + list[p + 3] * padded;
-        REAL c0 = NAME(pull)(residuals, signs, n_outputs, list[p]);
-        REAL c1 = NAME(pull)(residuals, signs, n_outputs, list[p + 1]);
-        REAL c2 = NAME(pull)(residuals, signs, n_outputs, list[p + 2]);
-        REAL c3 = NAME(pull)(residuals, signs, n_outputs, list[p + 3]);
-        for (ptrdiff_t j = 0; j < padded; j += UNIT_LANES) {
-            UNIT sum = (c0 * NAME(load)(x0 + j) + c1 * NAME(load)(x1 + j))
-                     + (c2 * NAME(load)(x2 + j) + c3 * NAME(load)(x3 + j));
-            sum += NAME(load)(gradient + j);
-            memcpy(gradient + j, &sum, sizeof sum);
-        }
+        PREFETCH(list + p + AHEAD);
+        NAME(add_four)(X, padded, list + p, PULL(list[p]), PULL(list[p + 1]), PULL(list[p + 2]), PULL(list[p + 3]),
+                       sum, n_units);
     }
-    for (; p < count; p++) {
-        const REAL *x = X + list[p] * padded;
-        REAL c = NAME(pull)(residuals, signs, n_outputs, list[p]);
-        for (ptrdiff_t j = 0; j < padded; j++)
-            gradient[j] += c * x[j];
+    if (p < count) { /* the rest as one more group, its last row filling up with weight zero */
+        int32_t number[4];
+        REAL c[4];
+        for (int q = 0; q < 4; q++) {
+            number[q] = list[p + q < count ? p + q : count - 1];
+            c[q] = p + q < count ? PULL(number[q]) : 0;
+        }
+        NAME(add_four)(X, padded, number, c[0], c[1], c[2], c[3], sum, n_units);
+    }
+    memcpy(sums, sum, n_units * sizeof(UNIT));
+#undef PULL
+}
+
+/* One strip of the gradients of n neurons that take turns. */
+INLINE void NAME(sum_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t strip, int n, const int32_t *const *list,
+                            const int64_t *count, const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs,
+                            REAL *const *gradient, ptrdiff_t j)
+{
+    UNIT sums[2][WIDEST / UNIT_LANES] = {{{0}}};
+    int64_t longest = n == 1 || count[0] > count[1] ? count[0] : count[1];
+    for (int64_t p = 0; p < longest; p += STRIDE)
+        for (int s = 0; s < n; s++)
+            if (p < count[s])
+                NAME(add_strip)(X + j, padded, strip / UNIT_LANES, list[s] + p,
+                                count[s] - p < STRIDE ? count[s] - p : STRIDE, residuals, signs[s], n_outputs, sums[s]);
+    for (int s = 0; s < n; s++) {
+        REAL sign = n_outputs == 1 ? signs[s][0] : 1;
+        for (ptrdiff_t u = 0; u < strip / UNIT_LANES; u++) {
+            UNIT total = sign * sums[s][u];
+            memcpy(gradient[s] + j + u * UNIT_LANES, &total, sizeof total);
+        }
     }
 }
 
-/* gradient[:] += sum_p <signs, residuals[i, :]> x_i over the firing samples i = list[p]. */
+/* gradient[s][:] = sum_p <signs[s], residuals[i, :]> x_i over the firing samples i = list[s][p] of n <= 2 neurons. */
 CLONES
-void NAME(add_gradient)(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count,
-                        const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, REAL *gradient)
+void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, const int64_t *count,
+                         const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs, REAL *const *gradient)
 {
-    if (n_outputs == 1) /* the common case, its loop over outputs compiled away */
-        NAME(add_gradient_of)(X, padded, list, count, residuals, signs, 1, gradient);
-    else
-        NAME(add_gradient_of)(X, padded, list, count, residuals, signs, n_outputs, gradient);
+    for (ptrdiff_t j = 0; j < padded; j += WIDEST) {
+#define ADD(P) \
+    if (n_outputs == 1) /* the common case, its loop over outputs compiled away */ \
+        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, 1, gradient, j); \
+    else \
+        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, n_outputs, gradient, j); \
+    break
+        switch (padded - j) {
+        case LANES: ADD(LANES);
+        case 2 * LANES: ADD(2 * LANES);
+        case 3 * LANES: ADD(3 * LANES);
+        default: ADD(WIDEST);
+        }
+#undef ADD
+    }
 }
 #undef UNIT
-#undef QUAD
+#undef BITS
+#undef NUMBERS
 #undef UNIT_LANES
 #undef UNITS
+#undef ROWS
+#undef WIDEST
+#undef STRIDE
+#undef AHEAD

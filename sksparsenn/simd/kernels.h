@@ -12,9 +12,15 @@
                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
     void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
                               const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
-    void add_gradient_##SUFFIX(const REAL *X, ptrdiff_t padded, const int32_t *list, int64_t count, \
-                               const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, \
-                               REAL *gradient);
+    void keep_above_two_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list, \
+                                 const int64_t *count, REAL threshold, int32_t *const *kept, \
+                                 REAL *const *products, int64_t *held); \
+    void sum_gradients_##SUFFIX(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, \
+                                const int64_t *count, const REAL *residuals, const REAL *const *signs, \
+                                ptrdiff_t n_outputs, REAL *const *gradient);
+
+#define DECLARE_DISTANCE(REAL, SUFFIX) \
+    void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);
 
 #define DECLARE_SCAN(REAL, SUFFIX) \
     uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
@@ -28,7 +34,13 @@
 
 DECLARE_EXACT(float, float)
 DECLARE_EXACT(double, double)
+DECLARE_DISTANCE(float, float)
+DECLARE_DISTANCE(double, double)
 DECLARE_SCAN(float, float)
 DECLARE_SCAN(double, double)
+
+void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n);
+void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which);
+int64_t drain_ids(uint64_t *words, uint64_t *summary, int64_t n_summary, int32_t *out);
 
 #endif

@@ -34,9 +34,6 @@
 /* Rows are padded with zeros to a multiple of LANES numbers, in both precisions. */
 #define LANES 8
 
-/* Rows whose inner products are computed together. */
-#define ROWS 8
-
 /* Points are packed in blocks of two units, coordinate by coordinate. */
 #define BLOCK_BYTES 64
 
@@ -49,5 +46,12 @@
 #define FANOUT 8
 
 #define SHUFFLE __builtin_shufflevector
+
+/* The lanes of v in the order that another vector, of integers of the same size, names. */
+#ifdef __clang__
+#define PERMUTE(v, order) __builtin_shufflevector(v, order)
+#else
+#define PERMUTE(v, order) __builtin_shuffle(v, order)
+#endif
 
 #endif

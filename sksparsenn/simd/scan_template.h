@@ -7,32 +7,9 @@
  * lowered by a bound on that difference and decide what lies between.
  */
 
-typedef REAL NAME(unit) __attribute__((vector_size(UNIT_BYTES)));
-typedef MASK NAME(unit_bits) __attribute__((vector_size(UNIT_BYTES)));
-typedef MASK NAME(half_bits) __attribute__((vector_size(UNIT_BYTES / 2)));
-#define UNIT NAME(unit)
-#define BITS NAME(unit_bits)
+#include "units_template.h"
+
 #define BLOCK ((ptrdiff_t)(BLOCK_BYTES / sizeof(REAL)))
-#define UNIT_LANES ((ptrdiff_t)(UNIT_BYTES / sizeof(REAL)))
-
-/* Lane l holds bit l where z[l] > cut, else 0.  A comparison that stands apart from
- * its use as a selector is taken to pieces, lane by lane, by GCC 12. */
-INLINE BITS NAME(above)(UNIT z, UNIT cut)
-{
-    return (z > cut) & NAME(lane_bit);
-}
-
-/* The lanes of a unit joined by `or`, folded in halves while in vector registers. */
-INLINE uint32_t NAME(word)(BITS bits)
-{
-    NAME(half_bits) half[2], all;
-    memcpy(half, &bits, sizeof half);
-    all = half[0] | half[1];
-    uint64_t pair[2];
-    memcpy(pair, &all, sizeof pair);
-    pair[0] |= pair[1];
-    return (uint32_t)(pair[0] | (sizeof(REAL) == 4 ? pair[0] >> 32 : 0));
-}
 
 /* Append to `found` the positions of the set bits, counted from `first`. */
 INLINE int64_t NAME(list_bits)(const uint16_t *bits, int64_t n_blocks, int32_t first, int32_t *found, int64_t length)
