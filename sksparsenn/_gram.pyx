@@ -25,6 +25,13 @@ from sksparsenn._kernels cimport products
 
 cdef extern from "simd/gram.h" nogil:
     void add_moments(const double *moments, Py_ssize_t size, const int32_t *list, int64_t count, double *sums)
+    void add_normal_product(const double *X, Py_ssize_t padded, const double *weights, const int64_t *by_sample,
+                            const int32_t *neurons, Py_ssize_t first, Py_ssize_t last, const double *U, double *out,
+                            Py_ssize_t units)
+    void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
+
+cdef enum:
+    BLOCKS = 8  # of samples, each with its own sum: a fixed number, so that results do not depend on threads
 
 
 # -- the tangent kernel J J^T -----------------------------------------------------------------
@@ -205,40 +212,57 @@ def normal_matrix(const double[:, ::1] X, const double[::1] root, const int64_t[
         raise MemoryError("no memory for a row of the normal matrix")
 
 
-cdef void normal_row(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, Py_ssize_t a, double *out) noexcept nogil:
-    # out[q * d + b] += (J^T J)[(r, a), (q, b)] for all q.
-    cdef Py_ssize_t b, o, n_outputs = pattern.n_outputs
-    cdef int64_t k, l
-    cdef int32_t i, q
-    cdef double value, factor
-    cdef const double *x
+cdef void normal_row(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, Py_ssize_t a, double *along,
+                     double *out) noexcept nogil:
+    # out[q, :] += (J^T J)[(r, a), (q, :)] / signs for all q, one output; `along` has room for a row.
+    cdef Py_ssize_t units = (d + 3) // 4, b
+    cdef int64_t k
+    cdef int32_t i
+    cdef double value
     for k in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
         i = pattern.samples[k]
-        x = pattern.X + i * pattern.padded
-        value = pattern.scale * pattern.scale * pattern.root[i] * pattern.root[i] * x[a]
-        for l in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
-            q = pattern.neurons[l]
-            factor = 0
-            for o in range(n_outputs):
-                factor = factor + pattern.signs[r * n_outputs + o] * pattern.signs[q * n_outputs + o]
-            factor = factor * value
-            for b in range(d):
-                out[q * d + b] += factor * x[b]
+        value = pattern.scale * pattern.scale * pattern.root[i] * pattern.root[i] * pattern.X[i * pattern.padded + a]
+        for b in range(4 * units):
+            along[b] = value * pattern.X[i * pattern.padded + b]
+        add_to_rows(along, pattern.neurons + pattern.by_sample[i], pattern.by_sample[i + 1] - pattern.by_sample[i], out,
+                    units)
 
 
 def normal_matrix_rows(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
                        const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
                        const double[:, ::1] signs, double scale, Py_ssize_t d, const int64_t[::1] entries):
     """Whole rows of J^T J, one for each (neuron, feature) in `entries`."""
-    cdef Py_ssize_t k
-    rows = np.zeros((entries.shape[0], (by_neuron.shape[0] - 1) * d))
-    cdef double[:, ::1] out = rows
+    cdef Py_ssize_t k, width = by_neuron.shape[0] - 1, units = (d + 3) // 4
+    rows = np.zeros((entries.shape[0], width, 4 * units))
+    cdef double[:, :, ::1] out = rows
     if samples.shape[0] == 0 or entries.shape[0] == 0:
-        return rows
+        return np.zeros((entries.shape[0], width * d))
+    cdef double[:, ::1] along = np.empty((entries.shape[0], 4 * units))
     cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
     for k in prange(entries.shape[0], schedule="dynamic", nogil=True):
-        normal_row(&pattern, d, entries[k] // d, entries[k] % d, &out[k, 0])
-    return rows
+        normal_row(&pattern, d, entries[k] // d, entries[k] % d, &along[k, 0], &out[k, 0, 0])
+    together = np.asarray(signs)[np.asarray(entries) // d] @ np.asarray(signs).T
+    return (rows[:, :, :d] * together[:, :, None]).reshape(len(rows), width * d)
+
+
+def normal_product(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
+                   const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
+                   const double[:, ::1] signs, double scale, Py_ssize_t d, u):
+    """J^T J u for one output: each sample's neurons are visited twice, while they and the sample are in cache."""
+    cdef Py_ssize_t width = by_neuron.shape[0] - 1, n = X.shape[0], units = (d + 3) // 4, block
+    sign = np.asarray(signs)[:, 0]
+    padded = np.zeros((width, 4 * units))
+    padded[:, :d] = u.reshape(width, d) * sign[:, None]
+    sums = np.zeros((BLOCKS, width, 4 * units))
+    cdef const double[:, ::1] U = padded
+    cdef double[:, :, ::1] out = sums
+    cdef const double[::1] weights = (scale * np.asarray(root)) ** 2
+    if samples.shape[0] == 0:
+        return np.zeros(width * d)
+    for block in prange(BLOCKS, schedule="dynamic", nogil=True):
+        add_normal_product(&X[0, 0], X.shape[1], &weights[0], &by_sample[0], &neurons[0], block * n // BLOCKS,
+                           (block + 1) * n // BLOCKS, &U[0, 0], &out[block, 0, 0], units)
+    return (sums.sum(axis=0)[:, :d] * sign[:, None]).ravel()
 
 
 # -- sparse sign sketches of J^T and of J -------------------------------------------------------

@@ -9,7 +9,7 @@ squares the condition number.
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from sksparsenn._gram import normal_matrix, normal_matrix_rows, tangent_kernel, tangent_kernel_rows
+from sksparsenn._gram import normal_matrix, normal_matrix_rows, normal_product, tangent_kernel, tangent_kernel_rows
 from sksparsenn._kernels import firing_gradient, transpose_lists
 
 
@@ -77,6 +77,10 @@ class Jacobian:
         """The lower triangle of J J^T."""
         tangent_kernel(*self.arrays, out)
 
+    def kernel_product(self, v):
+        """J J^T v."""
+        return self.product(self.transpose_product(v))
+
     def kernel_rows(self, entries):
         """Whole rows of J J^T."""
         return tangent_kernel_rows(*self.arrays, np.asarray(entries, dtype=np.int64))
@@ -88,6 +92,12 @@ class Jacobian:
     def fill_normal(self, out):
         """The lower triangle of J^T J."""
         normal_matrix(*self.arrays, self.n_features, out)
+
+    def normal_product(self, u):
+        """J^T J u, packed."""
+        if self.n_outputs == 1:
+            return normal_product(*self.arrays, self.n_features, u)
+        return self.packed(self.transpose_product(self.product(self.padded(u))))
 
     def normal_rows(self, entries):
         """Whole rows of J^T J."""

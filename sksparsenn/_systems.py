@@ -39,7 +39,7 @@ class KernelSystem:
         return self.jacobian.kernel_rows(entries)
 
     def product(self, v):
-        return self.jacobian.product(self.jacobian.transpose_product(v))
+        return self.jacobian.kernel_product(v)
 
     def right_side(self, residuals, pull, strength):
         return residuals + self.jacobian.product(pull) / strength if strength > 0 else residuals
@@ -82,8 +82,7 @@ class NormalSystem:
         return self.jacobian.normal_rows(entries)
 
     def product(self, u):
-        jacobian = self.jacobian
-        return jacobian.packed(jacobian.transpose_product(jacobian.product(jacobian.padded(u))))
+        return self.jacobian.normal_product(u)
 
     def right_side(self, residuals, pull, strength):
         return self.jacobian.packed(self.jacobian.transpose_product(residuals) - pull)

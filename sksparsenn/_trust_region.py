@@ -25,7 +25,7 @@ from sksparsenn._work import Work
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
 FIRST_DAMPING = 0.1
 
-MOMENTUM = 0.9
+MOMENTUM = 0.95
 
 # A singular matrix is tried again with this many times the damping, this often.
 RETRY_GROWTH, MOST_RETRIES = 100.0, 8
@@ -118,6 +118,7 @@ def train(data, state, search, solver, options, report=None):
         # 3. The step that minimises the damped model.
         residuals = (root[:, None] * (data.y - point.outputs)).ravel()
         travelled = point.network.weights.astype(np.float64) - state.anchor
+        coasting = np.any(state.velocity)
         pull = state.ridge * travelled - state.damping * MOMENTUM * state.velocity
         solution = damped_step(solver, residuals, pull[jacobian.neurons], state, options)
         step = whole_step(solution.step, jacobian.neurons, pull, state)
@@ -141,7 +142,7 @@ def train(data, state, search, solver, options, report=None):
         if accepted and abs(decrease) <= options.tol * point.objective:
             state.stop_reason = "tol"
             break
-        if not accepted and predicted <= np.finfo(data.X.dtype).eps * point.objective:
+        if not accepted and not coasting and predicted <= np.finfo(data.X.dtype).eps * point.objective:
             state.stop_reason = "rounding"
             break
 

@@ -6,5 +6,9 @@
 #include <stdint.h>
 
 void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
+void add_normal_product(const double *X, ptrdiff_t padded, const double *weights, const int64_t *by_sample,
+                        const int32_t *neurons, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
+                        ptrdiff_t units);
+void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
 
 #endif
