@@ -3,11 +3,13 @@
 As long as nobody's firing changes, the network is linear in its hidden weights: it outputs
 f + J u after a step u.  An iteration minimises
 
-    1/2 ||root * (f + J u - y)||^2 + ridge/2 ||W + u - W_0||^2 + damping/2 ||u||^2
+    1/2 ||root * (f + J u - y)||^2 + ridge/2 ||W + u - W_0||^2 + damping/2 ||u - MOMENTUM v||^2
 
-over u and takes the step if it lowers the objective, which is the same without the last term
-(Levenberg 1944, Marquardt 1963; the damping follows Nielsen 1999).  The papers' plain step
-is the one without damping, taken as it comes.
+over u, where v is the last step, and takes the step if it lowers the objective, which is
+the same without the last term (Levenberg 1944, Marquardt 1963; the damping follows Nielsen
+1999).  Where damping decides, the step is one of gradient descent with momentum; where the
+data decide, it is Gauss-Newton's.  The papers' plain step is the one without damping,
+taken as it comes.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from sksparsenn._work import Work
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
 FIRST_DAMPING = 0.1
 
+# The part of the last step that damping pulls towards; a step that is taken back ends the pull.
 MOMENTUM = 0.95
 
 # A singular matrix is tried again with this many times the damping, this often.
@@ -88,7 +91,7 @@ class State:
     point: Point | None = None
     ridge: float = 0.0
     damping: float = 0.0
-    velocity: np.ndarray | float = 0.0
+    last_step: np.ndarray | float = 0.0
     growth: float = 2.0
     told: np.ndarray | None = None
     """Neurons that the last step moved, if it was taken back: the search still has them there."""
@@ -118,8 +121,8 @@ def train(data, state, search, solver, options, report=None):
         # 3. The step that minimises the damped model.
         residuals = (root[:, None] * (data.y - point.outputs)).ravel()
         travelled = point.network.weights.astype(np.float64) - state.anchor
-        coasting = np.any(state.velocity)
-        pull = state.ridge * travelled - state.damping * MOMENTUM * state.velocity
+        coasting = np.any(state.last_step)
+        pull = state.ridge * travelled - state.damping * MOMENTUM * state.last_step
         solution = damped_step(solver, residuals, pull[jacobian.neurons], state, options)
         step = whole_step(solution.step, jacobian.neurons, pull, state)
         predicted = predicted_decrease(jacobian, residuals, travelled, step, state.ridge)
@@ -131,9 +134,9 @@ def train(data, state, search, solver, options, report=None):
         record(state, trial, solution, step, accepted)
         if accepted:
             state.point, state.told, jacobian = trial, None, None
-            state.velocity = step
+            state.last_step = step
         else:
-            state.velocity = np.zeros_like(step)
+            state.last_step = np.zeros_like(step)
         adapt_damping(state, decrease, predicted, accepted, options)
         if report is not None:
             report(iteration, state)
