@@ -11,7 +11,7 @@ from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
 from sksparsenn._search import make_search, require_training_memory
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
-from sksparsenn._solver_choice import Problem, choose_solver
+from sksparsenn._solver_choice import AutomaticSolver
 from sksparsenn._trust_region import Data, Options, State, train
 
 
@@ -68,7 +68,7 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
           of 1e-4, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
 
-        "auto" takes the one that a cost model expects to be fastest.
+        "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
 
     sketch : {"sparse_sign", "srht", "gaussian"}, default="sparse_sign"
         The embedding of solver "sketch": 8 signs a column, applied over firing pairs; a
@@ -172,7 +172,7 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         tested, neurons whose samples were searched anew.
 
     search_, solver_ : str
-        The search and the solver that were used.
+        The search and the solver that were used; the last one, if "auto" took several.
 
     stop_reason_ : {"tol", "max_iter", "rounding"}
         Why training ended: by `tol`; after `max_iter` iterations; or because no step can
@@ -334,7 +334,7 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         state = State(network, anchor)
         options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
         with single_blas_thread():
-            solver = self._make_solver(data, network, random_state)
+            solver = self._make_solver(random_state)
             train(data, state, search, solver, options, self._reporter())
 
         # Store.
@@ -343,20 +343,18 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         self._store_history(state, float(weights.sum()))
         return self
 
-    def _make_solver(self, data, network, random_state):
-        """The solver of that name; for "auto" the one that the cost model favours for the first pattern."""
-        name = self.solver
-        if name == "auto":
-            firing = network.firing(data.X)
-            n_neurons = int((firing.counts > 0).sum())
-            problem = Problem(len(data.X), data.n_features, data.y.shape[1], n_neurons, firing.n_pairs)
-            name = choose_solver(problem, self.sketch_size)
+    def _make_solver(self, random_state):
+        """The solver of that name; for "auto" one that chooses for each Jacobian."""
         random_state = np.random.RandomState(random_state.randint(2**31 - 1))
-        if name == "cholesky":
-            return CholeskySolver()
-        if name == "nystrom":
-            return NystromSolver(random_state)
-        return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
+
+        def make(name):
+            if name == "cholesky":
+                return CholeskySolver()
+            if name == "nystrom":
+                return NystromSolver(random_state)
+            return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
+
+        return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
 
     def _store_history(self, state, total_weight):
         """The record of iterations as one array for each quantity."""

@@ -24,6 +24,7 @@ from libc.stdlib cimport calloc, free, malloc
 from sksparsenn._kernels cimport products
 
 cdef extern from "simd/gram.h" nogil:
+    void fetch_ahead(const void *address)
     void add_moments(const double *moments, Py_ssize_t size, const int32_t *list, int64_t count, double *sums)
     void add_normal_product(const double *X, Py_ssize_t padded, const double *weights, const int64_t *by_sample,
                             const int32_t *neurons, Py_ssize_t first, Py_ssize_t last, const double *U, double *out,
@@ -31,6 +32,7 @@ cdef extern from "simd/gram.h" nogil:
     void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
 
 cdef enum:
+    AHEAD = 4  # samples of a neuron that are fetched before they are needed: they lie far apart
     BLOCKS = 8  # of samples, each with its own sum: a fixed number, so that results do not depend on threads
 
 
@@ -151,6 +153,14 @@ cdef void second_moments(const double *x, Py_ssize_t d, double weight, double *o
             k += 1
 
 
+cdef inline void fetch_sample(const Pattern *pattern, int32_t i) noexcept nogil:
+    cdef const int32_t *neurons = pattern.neurons + pattern.by_sample[i]
+    fetch_ahead(pattern.X + i * pattern.padded)
+    fetch_ahead(pattern.X + i * pattern.padded + 8)
+    fetch_ahead(neurons)
+    fetch_ahead(neurons + 16)
+
+
 cdef int64_t not_above(const int32_t *list, int64_t count, int32_t last) noexcept nogil:
     # How many of the ascending numbers are at most `last`.
     cdef int64_t low = 0, high = count, middle
@@ -177,6 +187,8 @@ cdef int normal_rows(const Pattern *pattern, Py_ssize_t d, int32_t r, double[:, 
         free(sums)
         return -1
     for k in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
+        if k + AHEAD < pattern.by_neuron[r + 1]:
+            fetch_sample(pattern, pattern.samples[k + AHEAD])
         i = pattern.samples[k]
         begin = pattern.by_sample[i]
         second_moments(pattern.X + i * pattern.padded, d, pattern.root[i] * pattern.root[i], moments)
@@ -220,6 +232,8 @@ cdef void normal_row(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, Py_ssiz
     cdef int32_t i
     cdef double value
     for k in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
+        if k + AHEAD < pattern.by_neuron[r + 1]:
+            fetch_sample(pattern, pattern.samples[k + AHEAD])
         i = pattern.samples[k]
         value = pattern.scale * pattern.scale * pattern.root[i] * pattern.root[i] * pattern.X[i * pattern.padded + a]
         for b in range(4 * units):

@@ -5,6 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Ask for the cache line at an address that will be read soon. */
+static inline void fetch_ahead(const void *address)
+{
+    __builtin_prefetch(address);
+}
+
 void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
 void add_normal_product(const double *X, ptrdiff_t padded, const double *weights, const int64_t *by_sample,
                         const int32_t *neurons, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
