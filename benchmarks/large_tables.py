@@ -14,7 +14,6 @@ table was in it already.
 
 import argparse
 import multiprocessing
-import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from time import perf_counter
@@ -55,6 +54,8 @@ def nonlinear_table(n, d, dtype, seed):
 
 def peak_memory():
     """Bytes of the largest resident set so far."""
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
