@@ -1,6 +1,18 @@
 """List the benchmarks: python -m benchmarks."""
 
-from benchmarks import defaults, half_space, steps
+from benchmarks import (
+    defaults,
+    gauss_newton_defaults,
+    half_space,
+    iteration_against_width,
+    large_tables,
+    solvers,
+    steps,
+    time_to_loss,
+)
 
-for part in (steps, half_space, defaults):
+FIRST_ORDER = steps, half_space, defaults
+GAUSS_NEWTON = iteration_against_width, solvers, time_to_loss, gauss_newton_defaults, large_tables
+
+for part in FIRST_ORDER + GAUSS_NEWTON:
     print(f"python -m {part.__name__}\n    {part.__doc__.splitlines()[0]}")

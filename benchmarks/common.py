@@ -25,6 +25,11 @@ def load_split(folder, name, split):
     return table[~test, :-1], table[~test, -1], table[test, :-1], table[test, -1]
 
 
+def set_names(folder):
+    """Names of the regression sets in a folder."""
+    return sorted(path.parent.name for path in Path(folder).glob("*/data.csv.gz"))
+
+
 def median_time(run, *, warm_up=1, repeat=5):
     """Median seconds of a call, after calls that do not count."""
     times = []

@@ -8,7 +8,6 @@ standardised; float32.  scikit-learn's MLPRegressor, at its defaults, runs besid
 
 import argparse
 import warnings
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -17,7 +16,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.common import load_split, rounded, write_table
+from benchmarks.common import load_split, rounded, set_names, write_table
 from sksparsenn import SparseShiftedReLURegressor
 
 # Each differs from the defaults in what its name says.
@@ -64,7 +63,7 @@ def main():
     parser.add_argument("--sets", nargs="*", help="names of the sets; all in the folder by default")
     parser.add_argument("--splits", type=int, default=2)
     arguments = parser.parse_args()
-    names = arguments.sets or sorted(path.parent.name for path in Path(arguments.data).glob("*/data.csv.gz"))
+    names = arguments.sets or set_names(arguments.data)
     splits = {name: [load_split(arguments.data, name, k) for k in range(arguments.splits)] for name in names}
     rows = []
     for setting, model in models():

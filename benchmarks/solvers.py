@@ -1,0 +1,157 @@
+"""Seconds of one Gauss-Newton step with each solver, beside the cost model by which solver="auto" chooses.
+
+python -m benchmarks.solvers [--repeat 3] [--damping 0.1] [--largest-sketch 3000]
+
+Problems are Gaussian samples on the sphere with smooth, noisy targets and a network at its
+initial weights with the automatic shift.  The damping is that of the first step unless told
+otherwise; later steps have less of it, and take more inner iterations.  What is timed is what
+an iteration asks of a solver: to take in a new Jacobian, and a step.  "s" columns are those of
+a solver without a past, "again s" of one that meets the same Jacobian once more and so may keep
+its preconditioner, as it does for most iterations.  Columns beside them are what
+`sksparsenn._solver_choice` predicts, the inner iterations, and how far the step lies from
+Cholesky's, relative to its length.
+
+The first rows have their smaller system on the kernel side (samples and outputs), the others
+on the normal side (neurons and features).  Sketches beyond an order (--largest-sketch) are left
+out, since their QR factorisation takes minutes; they count as slower than the others.
+"""
+
+import argparse
+from time import perf_counter
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from benchmarks.common import rounded, write_table
+from sksparsenn._inputs import Lift
+from sksparsenn._jacobian import Jacobian
+from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
+from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal
+from sksparsenn._sklearn import single_blas_thread
+from sksparsenn._solver_choice import Problem, choose_solver, nanoseconds
+from sksparsenn._systems import smaller_system
+from sksparsenn._trust_region import FIRST_DAMPING
+
+# Samples, features (without the constant coordinate), outputs, width.
+KERNEL_SIDE = [
+    (300, 10, 1, 512), (1000, 10, 1, 512), (1000, 10, 1, 8192), (1000, 30, 1, 1024), (700, 10, 3, 1024),
+    (3000, 10, 1, 1024), (3000, 10, 1, 16384), (8000, 10, 1, 4096),
+]  # fmt: skip
+NORMAL_SIDE = [
+    (5000, 5, 1, 64), (20_000, 5, 1, 256), (20_000, 20, 1, 64), (20_000, 5, 3, 256), (100_000, 10, 1, 128),
+    (10_000, 5, 1, 512), (200_000, 5, 1, 512), (20_000, 10, 1, 512),
+]  # fmt: skip
+SHARE = 0.48  # of log width: the estimator's automatic shift is sqrt(SHARE * log(width))
+SKETCH_SIZE = 4.0
+
+
+def order(sizes):
+    """Of the smaller system, if every neuron fires."""
+    n, d, o, width = sizes
+    return min(n * o, width * (d + 1))
+
+
+def solvers():
+    """The solvers at the estimator's settings, without a past."""
+    return {
+        "cholesky": CholeskySolver(),
+        "sketch": SketchSolver("sparse_sign", SKETCH_SIZE, "cg", np.random.RandomState(0)),
+        "nystrom": NystromSolver(np.random.RandomState(0)),
+    }
+
+
+def make_problem(n, d, o, width, damping):
+    """A Jacobian, the residuals of a network that outputs zero, and the strength of the damping."""
+    random_state = check_random_state(0)
+    X = random_state.standard_normal((n, d))
+    X = Lift.fit(X, np.full(n, 1 / n), True, 0.4)(X, np.float64)
+    shift = np.sqrt(SHARE * np.log(width))
+    network = Network(*initial_weights(width, d + 1, o, "paired", random_state, np.float64), shift, shift, 1.0)
+    firing = network.firing(X)
+    unit = float(tangent_kernel_diagonal(firing, X, network.scale).mean())
+    jacobian = Jacobian(firing, X, np.ones(n), network.signs, network.scale, d + 1)
+    target = np.sin(3 * X[:, : d + 1] @ random_state.standard_normal((d + 1, o)))
+    residuals = target + 0.3 * random_state.standard_normal((n, o))
+    return jacobian, residuals.ravel(), damping * unit
+
+
+def timed_step(solver, jacobian, residuals, strength):
+    """Seconds of a refresh and a step, and the solution."""
+    pull = np.zeros((len(jacobian.neurons), jacobian.X.shape[1]))
+    start = perf_counter()
+    solver.refresh(jacobian)
+    solution = solver.step(residuals, pull, strength)
+    return perf_counter() - start, solution
+
+
+def measure(problem, repeat, largest_sketch):
+    """By solver: seconds when new, seconds when met again, last solution.  The solvers take turns."""
+    jacobian = problem[0]
+    names = [name for name in solvers() if name != "sketch" or smaller_system(jacobian).size <= largest_sketch]
+    times, solutions = {name: [] for name in names}, {}
+    for _ in range(repeat):
+        fresh = solvers()
+        for name in names:
+            new, solutions[name] = timed_step(fresh[name], *problem)
+            again, _ = timed_step(fresh[name], *problem)
+            times[name].append((new, again))
+    return {name: (*np.median(times[name], axis=0), solutions[name]) for name in names}
+
+
+def or_blank(value, digits=3):
+    """A number for the table, blank where nothing was measured."""
+    return "" if np.isnan(value) else rounded(value, digits)
+
+
+def compare(sizes, damping, repeat, largest_sketch):
+    n, d, o, width = sizes
+    problem = make_problem(n, d, o, width, damping)
+    jacobian = problem[0]
+    costs = Problem(n, d + 1, o, len(jacobian.neurons), len(jacobian.samples))
+    predicted, auto = nanoseconds(costs, SKETCH_SIZE), choose_solver(costs, SKETCH_SIZE)
+    measured = measure(problem, repeat, largest_sketch)
+    fastest = min(measured, key=lambda name: measured[name][0])
+    row = {
+        "n": n,
+        "d lifted": d + 1,
+        "outputs": o,
+        "width": width,
+        "side": smaller_system(jacobian).name,
+        "order": costs.order,
+        "firing pairs": costs.n_pairs,
+    }
+    exact = measured["cholesky"][2].step
+    for name in solvers():
+        new, again, solution = measured.get(name, (np.nan, np.nan, None))
+        row |= {f"{name} s": or_blank(new), f"{name} again s": or_blank(again)}
+        row[f"{name} predicted s"] = rounded(1e-9 * predicted[name])
+        if name != "cholesky":
+            difference = np.nan if solution is None else np.linalg.norm(solution.step - exact) / np.linalg.norm(exact)
+            row[f"{name} inner"] = "" if solution is None else solution.inner_iterations
+            row[f"{name} difference"] = or_blank(difference, 2)
+    lost = measured[auto][0] - measured[fastest][0] if auto in measured else np.nan
+    row |= {"auto": auto, "fastest": fastest, "lost s": or_blank(lost)}
+    row["auto / fastest"] = or_blank(1 + lost / measured[fastest][0])
+    print(row, flush=True)
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--damping", type=float, default=FIRST_DAMPING, help="in units of the kernel's mean diagonal")
+    parser.add_argument("--largest-order", type=int, default=10_000, help="problems beyond are left out")
+    parser.add_argument("--largest-sketch", type=int, default=3000, help="the largest order that is sketched")
+    arguments = parser.parse_args()
+    grid = [sizes for sizes in KERNEL_SIDE + NORMAL_SIDE if order(sizes) <= arguments.largest_order]
+    with single_blas_thread():  # as in training
+        measure(make_problem(100, 5, 1, 64, arguments.damping), 1, arguments.largest_sketch)  # warm up
+        rows = [compare(sizes, arguments.damping, arguments.repeat, arguments.largest_sketch) for sizes in grid]
+    write_table("solvers", rows)
+    right = sum(row["auto"] == row["fastest"] for row in rows)
+    worst = max(row["auto / fastest"] or np.inf for row in rows)
+    print(f'"auto" takes the fastest on {right} of {len(rows)} problems; at worst it takes {worst} times as long')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Seconds until the training error is that of a fully trained rival: MLPRegressor and torch-levenberg-marquardt.
+
+python -m benchmarks.time_to_loss --data FOLDER [--repeat 3] [--limit 600]
+
+FOLDER holds regression sets as described in `benchmarks.common.load_split`; split 0 is used.
+Features and target are standardised, so that losses, mean squared errors of predictions on
+the training rows without any penalty, are shares of the target's variance.  Each rival
+trains to its own end; then `SketchedGaussNewtonRegressor` trains until its loss is no larger.
+Seconds are those of the whole fit, set-up included; `OURS` are our parameters in every race.
+
+The rivals are scikit-learn's MLPRegressor at defaults with solver="adam" and with "lbfgs",
+and Levenberg-Marquardt on the same architecture (one hidden layer of 100 units, full batch,
+50 steps) with tanh and with ReLU, solved by Cholesky, the fastest choice it offers; all on
+as many threads as they want.
+"""
+
+import argparse
+import warnings
+from contextlib import suppress
+from time import perf_counter
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.common import load_split, rounded, set_names, write_table
+from sksparsenn import SketchedGaussNewtonRegressor
+from sksparsenn._inputs import Standardiser
+
+# No ridge, for the race is about training error, and no end but the rival's loss: regularisation and stopping rules
+# do not matter here.  Everything else that bears on speed is fixed, so that the race does not change with defaults.
+OURS = {
+    "width": 1024, "alpha": 0.0, "output_scale": 1.0, "intercept_scaling": 0.4, "damping": "adaptive",
+    "max_iter": 500, "tol": 0, "random_state": 0,
+}  # fmt: skip
+
+LEVENBERG_MARQUARDT_STEPS = 50
+ROWS_AT_ONCE = 4096  # of the rival's dense Jacobian, so that it stays in memory
+
+
+class _Finished(Exception):
+    """The loss is reached, or the time is over."""
+
+
+class RacingRegressor(SketchedGaussNewtonRegressor):
+    """Trains until a loss is reached; the time that looking at the loss takes does not count."""
+
+    def race(self, X, y, goal, limit):
+        """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal."""
+        shares = np.full(len(X), 1 / len(X))
+        target = Standardiser.fit(y[:, None], shares, self.fit_intercept)(y[:, None], np.float64)
+        self.course = target, goal, limit
+        self.seconds, self.iterations, self.loss, self.looking = 0.0, 0, np.inf, 0.0
+        self.start = perf_counter()
+        with suppress(_Finished):
+            self.fit(X, y)
+        return self.seconds, self.iterations, self.loss
+
+    def _reporter(self):
+        target, goal, limit = self.course
+
+        def look(iteration, state):
+            now = perf_counter()
+            self.seconds, self.iterations = now - self.start - self.looking, iteration + 1
+            self.loss = float(np.mean((state.point.outputs - target) ** 2))
+            if self.loss <= goal or self.seconds > limit:
+                raise _Finished
+            self.looking += perf_counter() - now
+
+        return look
+
+
+def multilayer_perceptron(solver):
+    def fit(X, y):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the defaults stop after 200 epochs
+            return MLPRegressor(solver=solver, random_state=0).fit(X, y).predict
+
+    return fit
+
+
+def levenberg_marquardt(activation):
+    import torch
+    from torch_levenberg_marquardt.training import LevenbergMarquardtModule
+
+    def fit(X, y):
+        torch.manual_seed(0)
+        inputs, targets = torch.from_numpy(X), torch.from_numpy(y[:, None].astype(X.dtype))
+        hidden, activate = torch.nn.Linear(X.shape[1], 100), getattr(torch.nn, activation)()
+        network = torch.nn.Sequential(hidden, activate, torch.nn.Linear(100, 1)).to(inputs.dtype)
+        module = LevenbergMarquardtModule(network, solve_method="cholesky", max_batch_size=ROWS_AT_ONCE)
+        for _ in range(LEVENBERG_MARQUARDT_STEPS):
+            *_, stop, _ = module.training_step(inputs, targets)
+            if stop:
+                break
+
+        def predict(X):
+            with torch.no_grad():
+                return network(torch.from_numpy(X)).numpy()[:, 0]
+
+        return predict
+
+    return fit
+
+
+RIVALS = {
+    "MLPRegressor adam": lambda: multilayer_perceptron("adam"),
+    "MLPRegressor lbfgs": lambda: multilayer_perceptron("lbfgs"),
+    "Levenberg-Marquardt tanh": lambda: levenberg_marquardt("Tanh"),
+    "Levenberg-Marquardt ReLU": lambda: levenberg_marquardt("ReLU"),
+}
+
+
+def race(name, X, y, rival, fit, repeat, limit):
+    """Rival and ours in turn, several times; a machine whose speed drifts treats both alike."""
+    rounds = []
+    for _ in range(repeat):
+        start = perf_counter()
+        predict = fit(X, y)
+        theirs = perf_counter() - start
+        goal = float(np.mean((predict(X) - y) ** 2))
+        ours, iterations, loss = RacingRegressor(**OURS).race(X, y, goal, limit)
+        rounds.append((theirs, goal, ours, iterations, loss, theirs / ours if loss <= goal else 0.0))
+    # The rivals repeat themselves up to rounding; a race that is lost counts as an infinitely slow one.
+    theirs, goal, ours, iterations, loss, ratio = np.median(rounds, axis=0)
+    reached = ratio > 0
+    row = {
+        "set": name,
+        "n": len(X),
+        "d": X.shape[1],
+        "rival": rival,
+        "rival loss": rounded(goal),
+        "rival s": rounded(theirs),
+        "our s": rounded(ours) if reached else f"not reached in {ours:.3g}",
+        "our iterations": int(iterations),
+        "our loss": rounded(loss),
+        "rival / ours": rounded(ratio) if reached else "",
+    }
+    print(row, flush=True)
+    return row
+
+
+def summarise(rows):
+    """Median and smallest ratio against each rival; a race that was lost has ratio zero."""
+    for rival in dict.fromkeys(row["rival"] for row in rows):
+        ratios = np.array([row["rival / ours"] or 0.0 for row in rows if row["rival"] == rival])
+        print(
+            f"{rival}: {np.median(ratios):.3g} times our seconds (median), at least {ratios.min():.3g} times; "
+            f"not reached on {(ratios == 0).sum()} of {len(ratios)} sets"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder of regression sets")
+    parser.add_argument("--sets", nargs="*", help="names of the sets; all in the folder by default")
+    parser.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS))
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a race is lost")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of everybody's features")
+    arguments = parser.parse_args()
+    rivals = {rival: RIVALS[rival]() for rival in arguments.rivals}
+    rows = []
+    for name in arguments.sets or set_names(arguments.data):
+        X, y = load_split(arguments.data, name, 0)[:2]
+        X = StandardScaler().fit_transform(X).astype(arguments.dtype)
+        y = StandardScaler().fit_transform(y[:, None])[:, 0]
+        rows += [race(name, X, y, rival, fit, arguments.repeat, arguments.limit) for rival, fit in rivals.items()]
+    write_table("time_to_loss", rows, "torch", "torch-levenberg-marquardt")
+    summarise(rows)
+
+
+if __name__ == "__main__":
+    main()
