@@ -95,7 +95,8 @@ class PreconditionedSolver:
             fits = np.array_equal(self.neurons, jacobian.neurons)
         self.previous, self.neurons = self.system.name, jacobian.neurons
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)
-        if not fits or worn:
+        self.fresh = not fits or worn  # made for this Jacobian
+        if self.fresh:
             self.build()
             self.steps_when_new = None
 
@@ -103,11 +104,20 @@ class PreconditionedSolver:
         strength = ridge + damping
         system = self.system
         right = system.right_side(residuals, travelled, ridge, strength)
-        solution, steps, residual = self.solve(lambda v: system.product(v) + strength * v, right, strength)
+
+        def product(v):
+            return system.product(v) + strength * v
+
+        solution, steps, residual = self.solve(product, right, strength)
+        wasted = 0
+        if residual > self.residual and not self.fresh:  # worn out altogether: again with a new one
+            self.build()
+            self.fresh, self.steps_when_new, wasted = True, None, steps
+            solution, steps, residual = self.solve(product, right, strength)
         self.steps_of_last = steps
         if self.steps_when_new is None:
             self.steps_when_new = steps
-        return Solution(system.step(solution, travelled, ridge, strength), steps, residual)
+        return Solution(system.step(solution, travelled, ridge, strength), wasted + steps, residual)
 
 
 class SketchSolver(PreconditionedSolver):

@@ -422,14 +422,15 @@ class Scripted(PreconditionedSolver):
     """Its solutions take as many steps as the test says; what is built is counted."""
 
     def __init__(self):
-        super().__init__(None, 0.0)
-        self.built, self.script = 0, None
+        super().__init__(None, 1e-6)
+        self.built, self.script, self.misses = 0, None, 0
 
     def build(self):
         self.built += 1
 
     def solve(self, product, right, strength):
-        return np.zeros_like(right), self.script, 0.0
+        self.misses -= 1
+        return np.zeros_like(right), self.script, 1e-6 if self.misses < 0 else 1e-5
 
 
 def scripted_steps(solver, jacobian, *script):
@@ -453,6 +454,16 @@ def test_a_preconditioner_is_rebuilt_once_steps_have_doubled():
     assert scripted_steps(solver, jacobian, 60) == 2
     assert scripted_steps(solver, jacobian, 61) == 2
     assert scripted_steps(solver, jacobian, 61) == 3
+
+
+def test_a_preconditioner_that_does_not_lead_to_the_solution_is_rebuilt_at_once():
+    jacobian, _ = network_jacobian(10, 3, 40, 1, 0.0)
+    solver = Scripted()
+    assert scripted_steps(solver, jacobian, 10) == 1
+    solver.misses = 1
+    assert scripted_steps(solver, jacobian, 10) == 2
+    solver.misses = 3
+    assert scripted_steps(solver, jacobian, 10, 10) == 3  # one made for this Jacobian is not made again
 
 
 def test_a_preconditioner_of_other_neurons_is_rebuilt():
