@@ -260,7 +260,8 @@ class MarginLists:
         """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
-        lists = Lists(np.arange(self.n_neurons), self._starts, self._counts, self._samples)
+        # Starts are copied: the pattern keeps them, and the next update may move lists.
+        lists = Lists(np.arange(self.n_neurons), self._starts.copy(), self._counts, self._samples)
         X = self._X
         if samples is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
