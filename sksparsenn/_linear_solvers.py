@@ -147,7 +147,8 @@ class SketchSolver(PreconditionedSolver):
     def solve(self, product, right, strength):
         # [S A; sqrt(strength) I] has the factor of the damped matrix.
         R = damped_factor(self.undamped, strength)
-        if not R.diagonal().all():
+        pivots = np.abs(R.diagonal())
+        if pivots.min() <= len(R) * np.finfo(np.float64).eps * pivots.max():
             raise Singular
         if self.iterative_solver == "gradient":
             return gradient_iteration(product, right, R, self.residual, MAX_INNER_ITERATIONS)
