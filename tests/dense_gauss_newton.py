@@ -27,11 +27,11 @@ def model(J, residuals, travelled, u, ridge, damping):
 
 
 def damped_step(J, residuals, travelled, ridge, damping):
-    """The minimiser of `model`, the shortest if there are many: squares of J u - r, and of two more blocks of rows."""
-    identity = np.eye(J.shape[1])
-    rows = np.vstack([J, np.sqrt(ridge) * identity, np.sqrt(damping) * identity])
-    right = np.concatenate([residuals, -np.sqrt(ridge) * travelled, np.zeros(J.shape[1])])
-    return np.linalg.lstsq(rows, right, rcond=1e-12)[0]
+    """The minimiser of `model`, by its normal equations; without ridge and damping the shortest minimiser."""
+    if ridge + damping == 0:
+        return np.linalg.lstsq(J, residuals, rcond=1e-12)[0]
+    matrix = J.T @ J + (ridge + damping) * np.eye(J.shape[1])
+    return np.linalg.solve(matrix, J.T @ residuals - ridge * travelled)
 
 
 def ready(X, y, weight, fit_intercept, intercept_scaling):
