@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import dense_twin
 import numpy as np
 
+from sksparsenn import _trust_region
 from sksparsenn._network import initial_weights
-from sksparsenn._trust_region import FIRST_DAMPING, State, adapt_damping
 
 
 def jacobian(W, signs, X, root, threshold, scale):
@@ -57,7 +57,8 @@ def train(
     # Ridge and damping are counted in the weighted mean of the diagonal of J J^T, for one output and weights of one.
     fires = dense_twin.activation(W, X, shift, threshold)[1]
     unit = np.average(scale**2 * fires.sum(axis=0) * (X**2).sum(axis=1), weights=weight)
-    state = State(network=None, anchor=None, ridge=alpha * unit, damping=FIRST_DAMPING * unit if damped else 0.0)
+    damping = _trust_region.FIRST_DAMPING * unit if damped else 0.0
+    state = _trust_region.State(network=None, anchor=None, ridge=alpha * unit, damping=damping)
     options = SimpleNamespace(damped=damped)
 
     def residuals(W):
@@ -80,7 +81,7 @@ def train(
         twin.accepted.append(accepted)
         if accepted:
             W = W + u.reshape(W.shape)
-        adapt_damping(state, decrease, predicted, accepted, options)
+        _trust_region.adapt_damping(state, decrease, predicted, accepted, options)
         if accepted and abs(decrease) <= tol * before:
             twin.stop_reason = "tol"
             break
