@@ -27,7 +27,7 @@ from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sketch import SKETCHES
 from sksparsenn._sklearn import single_blas_thread
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
-from sksparsenn._trust_region import predicted_decrease, whole_step
+from sksparsenn._trust_region import moved_network, predicted_decrease, whole_step
 
 # Sums of at most a few hundred products of numbers of the order of one.
 ROUNDING = 1e-11
@@ -301,3 +301,25 @@ def test_a_second_damping_and_a_second_jacobian(solver):
             step = jacobian.packed(solver.step(residuals, travelled, 0.0, damping).step)
             expected = dense.damped_step(columns(jacobian, J), residuals, jacobian.packed(travelled), 0.0, damping)
             assert np.linalg.norm(step - expected) <= 1e-8 * np.linalg.norm(expected)
+
+
+def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
+    """After a step that was taken back, those that it moved differ, whether the next step moves them or not."""
+    rng = np.random.default_rng(0)
+    network = Network(rng.standard_normal((6, 8)), np.ones((6, 1)), 0.0, 0.0, 1.0)
+    known, calls = network.weights.copy(), []
+
+    def moved(weights, rows):
+        known[rows] = weights[rows]
+        calls.append(rows.tolist())
+
+    state = SimpleNamespace(told=None)
+    for rows, kept in (([1, 2], False), ([2, 3], False), ([4], True), ([0], False), ([0], True)):
+        step = np.zeros((6, 8))
+        step[rows] = rng.standard_normal((len(rows), 8))
+        trial = moved_network(network, step, state, SimpleNamespace(moved=moved))
+        np.testing.assert_array_equal(trial.weights, network.weights + step)
+        np.testing.assert_array_equal(known, trial.weights)
+        if kept:
+            network, state.told = trial, None
+    assert calls == [[1, 2], [1, 2, 3], [2, 3, 4], [0], [0]]  # and of no others

@@ -120,6 +120,17 @@ def test_an_srht_has_distinct_rows_of_the_transform():
     assert len(set(products)) == 20
 
 
+def test_rows_of_an_srht_are_drawn_uniformly():
+    """The product of two distinct rows out of eight is any row but the first, with probability 1/7 each."""
+    numbers = {tuple(row): j for j, row in enumerate(hadamard(8))}
+    counts = np.zeros(8)
+    for seed in range(700):
+        S = drawn("srht", 8, 2, seed) * np.sqrt(2)
+        counts[numbers[tuple(np.rint(S[0] * S[1]).astype(int))]] += 1
+    assert counts[0] == 0
+    assert np.abs(counts[1:] - 100).max() < SIGMAS * np.sqrt(700 * 1 / 7 * 6 / 7)
+
+
 @pytest.mark.parametrize("length", [1, 2, 4, 64, 1024])
 def test_walsh_hadamard_is_the_product_with_the_hadamard_matrix(length):
     block = np.random.default_rng(0).integers(-9, 10, (length, 3)).astype(float)
@@ -330,6 +341,19 @@ def test_nystrom_is_nearly_as_good_as_the_best_approximation():
     matrix = spectrum(np.append(np.full(20, 999 / 20), tail))
     rests = [np.trace(matrix - approximation(matrix, 159, seed)) for seed in range(10)]
     assert np.mean(rests) <= 2 * tail.sum()
+
+
+def test_pivots_are_drawn_in_proportion_to_the_diagonal():
+    """Rank one of a diagonal matrix: the only entry that is reproduced is that of the pivot."""
+    matrix = np.diag([1.0, 2.0, 3.0, 4.0])
+    counts = np.zeros(4)
+    for seed in range(1000):
+        found = approximation(matrix, 1, seed)
+        (pivot,) = np.flatnonzero(np.diag(found))
+        assert found[pivot, pivot] == pytest.approx(matrix[pivot, pivot])
+        counts[pivot] += 1
+    shares = np.diag(matrix) / 10
+    assert (np.abs(counts - 1000 * shares) < SIGMAS * np.sqrt(1000 * shares * (1 - shares))).all()
 
 
 def test_nystrom_asks_for_rows_of_pivots_only():

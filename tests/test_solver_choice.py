@@ -36,7 +36,7 @@ def test_tiny_problems_are_solved_directly(monkeypatch):
 
 
 def test_huge_orders_are_solved_without_a_matrix(monkeypatch):
-    """A Cholesky factor of order 300,000 takes 9e15 flops, a product with J J^T through 10^8 firing pairs about 10^10."""
+    """A Cholesky factor of order 300,000 takes 9e15 flops; a product with J J^T through 10^8 pairs about 10^10."""
     assert chosen(monkeypatch, None, 300_000, 10, 1, 50_000, 10**8) == "nystrom"
     assert chosen(monkeypatch, 10**18, 300_000, 10, 1, 50_000, 10**8) == "nystrom"
 
@@ -57,6 +57,9 @@ def test_costs_grow_with_the_problem():
     small, large = (nanoseconds(Problem(n, 8, 1, 4000, 80 * n), 4.0) for n in (2000, 4000))
     for name, time in small.items():
         assert large[name] > time
+    # Without pairs a factor is all there is to compute: eight times as much for twice the order.
+    small, large = (nanoseconds(Problem(n, 8, 1, 4000, 0), 4.0)["cholesky"] for n in (2000, 4000))
+    assert large == pytest.approx(8 * small)
 
 
 @pytest.mark.parametrize("name", ["cholesky", "nystrom", "sketch"])
