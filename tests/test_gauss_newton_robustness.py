@@ -62,8 +62,9 @@ def test_memory_is_refused_before_allocation(solver, monkeypatch):
     available, purpose = MEMORY[solver]
     X, y = table(1000)
     model = SketchedGaussNewtonRegressor(
-        width=256, shift=1.5, solver=solver, sketch="sparse_sign", sketch_size=4.0, search="brute", max_iter=1
-    )
+        width=256, shift=1.0, solver=solver, sketch="sparse_sign", sketch_size=4.0, search="brute", init="gaussian",
+        fit_intercept=False, max_iter=1, random_state=0,
+    )  # fmt: skip
     monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: available)
     message = rf"{purpose} \(solver='{solver}'\) needs [\d.,]+ MB of memory, and [\d.]+ MB are available"
     tracemalloc.start()

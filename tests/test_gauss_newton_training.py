@@ -182,18 +182,19 @@ def test_the_objective_never_rises(data, solver, diabetes):
 
 
 def test_solvers_end_at_the_same_objective(diabetes):
-    """With a ridge and a large output scale the problem is all but convex, and all solvers solve it.
+    """With an output scale so large that nobody's firing changes the problem is convex, and all solvers solve it.
 
-    They stop where a step gains a millionth; what a later step could gain is of that size, as are the differences.
+    They stop where a step gains a billionth of the objective or can gain nothing: what is left is below a millionth.
     """
     models = {
-        name: regressor(**solver, width=200, shift=1.0, output_scale=30.0, alpha=0.1, max_iter=50, tol=1e-6)
+        name: regressor(**solver, width=200, shift=1.0, output_scale=1e5, alpha=0.1, max_iter=200, tol=1e-9)
         for name, solver in SOLVERS.items()
     }
     objectives = {name: model.fit(*diabetes).objective_ for name, model in models.items()}
-    assert {model.stop_reason_ for model in models.values()} == {"tol"}
+    assert {model.stop_reason_ for model in models.values()} <= {"tol", "rounding"}
     for objective in objectives.values():
-        assert objective == pytest.approx(objectives["cholesky"], rel=1e-5)
+        assert objective == pytest.approx(objectives["cholesky"], rel=1e-6)
+    assert not any(model.pairs_changed_curve_.any() for model in models.values())
     assert objectives["cholesky"] < 0.8 * models["cholesky"].objective_curve_[0]
 
 
