@@ -36,6 +36,10 @@ class BaseShiftedReLU(BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
+    def __sklearn_is_fitted__(self):
+        """A fit that was interrupted leaves n_features_in_ behind, but no network."""
+        return hasattr(self, "hidden_weights_")
+
     # -- inputs -------------------------------------------------------------------------
 
     def _activation(self, share):

@@ -79,8 +79,9 @@ class PreconditionedSolver:
         Where the iteration stops.
     """
 
-    iterate = None
     steps_when_new = None
+    lasting = True
+    """Whether a preconditioner made for one Jacobian may serve the next."""
 
     def __init__(self, random_state, residual):
         self.random_state, self.residual = random_state, residual
@@ -93,18 +94,28 @@ class PreconditionedSolver:
             fits = np.array_equal(self.neurons, jacobian.neurons)
         self.previous, self.neurons = self.system.name, jacobian.neurons
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)
-        if not fits or worn:
+        self.fresh = not (fits and self.lasting) or worn  # made for this Jacobian
+        if self.fresh:
             self.build()
             self.steps_when_new = None
 
     def step(self, residuals, pull, strength):
         system = self.system
         right = system.right_side(residuals, pull, strength)
-        solution, steps, residual = self.solve(lambda v: system.product(v) + strength * v, right, strength)
+
+        def product(v):
+            return system.product(v) + strength * v
+
+        solution, steps, residual = self.solve(product, right, strength)
+        wasted = 0
+        if residual > self.residual and not self.fresh:  # worn out altogether: again with a new one
+            self.build()
+            self.fresh, self.steps_when_new, wasted = True, None, steps
+            solution, steps, residual = self.solve(product, right, strength)
         self.steps_of_last = steps
         if self.steps_when_new is None:
             self.steps_when_new = steps
-        return Solution(system.step(solution, pull, strength), steps, residual)
+        return Solution(system.step(solution, pull, strength), wasted + steps, residual)
 
 
 class SketchSolver(PreconditionedSolver):
@@ -123,6 +134,7 @@ class SketchSolver(PreconditionedSolver):
     def __init__(self, sketch, sketch_size, iterative_solver, random_state, residual=SKETCH_RESIDUAL):
         super().__init__(random_state, residual)
         self.sketch, self.sketch_size, self.iterative_solver = SKETCHES[sketch], sketch_size, iterative_solver
+        self.lasting = iterative_solver == "cg"  # the gradient iteration needs a good one, as the papers make
 
     def build(self):
         size = self.system.size
@@ -134,7 +146,8 @@ class SketchSolver(PreconditionedSolver):
     def solve(self, product, right, strength):
         # [S A; sqrt(strength) I] has the factor of the damped matrix.
         R = damped_factor(self.undamped, strength)
-        if not R.diagonal().all():
+        pivots = np.abs(R.diagonal())
+        if pivots.min() <= len(R) * np.finfo(np.float64).eps * pivots.max():
             raise Singular
         if self.iterative_solver == "gradient":
             return gradient_iteration(product, right, R, self.residual, MAX_INNER_ITERATIONS)

@@ -20,7 +20,7 @@ import numpy as np
 from sksparsenn._firing import Firing
 from sksparsenn._jacobian import Jacobian
 from sksparsenn._kernels import common_pairs
-from sksparsenn._linear_solvers import Singular
+from sksparsenn._linear_solvers import Singular, Solution
 from sksparsenn._network import Network, tangent_kernel_diagonal
 from sksparsenn._work import Work
 
@@ -117,7 +117,8 @@ def train(data, state, search, solver, options, report=None):
         # 2. The model: the Jacobian over firing pairs, anew if the last step was kept.
         if jacobian is None:
             jacobian = Jacobian(point.firing, X, root, signs, point.network.scale, data.n_features)
-            solver.refresh(jacobian)
+            if jacobian.shape[1] > 0:
+                solver.refresh(jacobian)
         # 3. The step that minimises the damped model.
         residuals = (root[:, None] * (data.y - point.outputs)).ravel()
         travelled = point.network.weights.astype(np.float64) - state.anchor
@@ -175,6 +176,8 @@ def set_units(data, state, options):
 
 def damped_step(solver, residuals, pull, state, options):
     """The step of the neurons that fire; with more damping if the matrix is singular without."""
+    if not len(pull):  # nobody fires on anything
+        return Solution(pull, 0, 0.0)
     for _ in range(MOST_RETRIES):
         try:
             return solver.step(residuals, pull, state.ridge + state.damping)

@@ -15,13 +15,17 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 from sksparsenn._search import SEARCHES
 
+SOLVERS = ("auto", "cholesky", "sketch", "nystrom")
 INSTANCES = [
     SparseShiftedReLURegressor(),
     SparseShiftedReLURegressor(solver="sgd"),
     SparseShiftedReLURegressor(loss="huber", alpha=0.1, init="gaussian", search="brute"),
+    SketchedGaussNewtonRegressor(),
+    SketchedGaussNewtonRegressor(solver="nystrom"),
+    SketchedGaussNewtonRegressor(solver="sketch", search="max_tree", init="gaussian"),
 ]
 
 
@@ -32,8 +36,9 @@ def test_all_checks_of_scikit_learn(estimator, check):
 
 
 @pytest.mark.parametrize("check", [check_param_validation, check_dataframe_column_names_consistency])
-def test_checks_that_scikit_learn_does_not_run_by_itself(check):
-    estimator = SparseShiftedReLURegressor(max_iter=2)
+@pytest.mark.parametrize("regressor", [SparseShiftedReLURegressor, SketchedGaussNewtonRegressor])
+def test_checks_that_scikit_learn_does_not_run_by_itself(regressor, check):
+    estimator = regressor(max_iter=2)
     check(type(estimator).__name__, estimator)
 
 
@@ -59,8 +64,15 @@ def test_sample_weights_count_as_repetitions(search, solver):
     np.testing.assert_allclose(weighted, repeated, rtol=1e-7, atol=1e-9)
 
 
-def test_grid_search_over_width_and_shift_with_two_jobs(diabetes):
-    pipeline = make_pipeline(StandardScaler(), SparseShiftedReLURegressor(max_iter=20, random_state=0))
+@pytest.mark.parametrize(
+    "regressor",
+    [
+        SparseShiftedReLURegressor(max_iter=20, random_state=0),
+        SketchedGaussNewtonRegressor(alpha=1.0, max_iter=5, random_state=0),
+    ],
+)
+def test_grid_search_over_width_and_shift_with_two_jobs(regressor, diabetes):
+    pipeline = make_pipeline(StandardScaler(), regressor)
     name = pipeline.steps[-1][0]
     grid = {f"{name}__width": [64, 256], f"{name}__shift": ["auto", 1.0]}
     alone = GridSearchCV(pipeline, grid, cv=3, n_jobs=1).fit(*diabetes)
@@ -75,9 +87,16 @@ def test_default_pipeline_on_diabetes(diabetes):
     assert cross_val_score(pipeline, *diabetes, cv=5).mean() > 0.35
 
 
-def test_state_is_arrays_and_survives_pickling(diabetes):
+@pytest.mark.parametrize(
+    "model",
+    [
+        SparseShiftedReLURegressor(64, max_iter=5, random_state=0),
+        *(SketchedGaussNewtonRegressor(64, solver=s, max_iter=3, random_state=0) for s in SOLVERS),
+    ],
+)
+def test_state_is_arrays_and_survives_pickling(model, diabetes):
     X, y = diabetes
-    model = SparseShiftedReLURegressor(64, max_iter=5, random_state=0).fit(X, y)
+    model = clone(model).fit(X, y)
     for name, value in vars(model).items():
         if name not in model.get_params():
             assert isinstance(value, np.ndarray | float | int | str | bool), name
@@ -163,3 +182,49 @@ def test_verbose_prints_a_line_per_iteration_and_nothing_else_does(diabetes, cap
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("iteration 1: loss 0.5, ")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_gauss_newton_is_invariant_to_shift_and_scale(solver, diabetes):
+    """To numbers that are exact in binary, as far as sums of other roundings allow, over a few iterations."""
+    X, y = (part[:100] for part in diabetes)
+    model = SketchedGaussNewtonRegressor(64, shift=1.0, solver=solver, alpha=0.1, max_iter=3, random_state=0)
+    expected = clone(model).fit(X, y).predict(X)
+    np.testing.assert_allclose(clone(model).fit(8 * X + 3, y).predict(8 * X + 3), expected, rtol=1e-4)
+    np.testing.assert_allclose(clone(model).fit(X, 4 * y - 1).predict(X), 4 * expected - 1, rtol=1e-4)
+    assert expected.std() > 0.3 * y.std()
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_gauss_newton_with_huge_and_tiny_inputs(diabetes, factor):
+    X, y = (part[:100] for part in diabetes)
+    model = SketchedGaussNewtonRegressor(64, shift=1.0, solver="cholesky", alpha=0.1, max_iter=3, random_state=0)
+    expected = clone(model).fit(X, y).predict(X)
+    np.testing.assert_allclose(clone(model).fit(X * factor, y).predict(X * factor), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_gauss_newton_on_degenerate_tables(solver):
+    y = np.arange(6.0)
+    for X in (np.zeros((6, 2)), np.ones((6, 1)), np.arange(6.0)[:, None]):
+        for intercept in (True, False):
+            for width in (1, 8):
+                model = SketchedGaussNewtonRegressor(
+                    width, solver=solver, init="gaussian", fit_intercept=intercept, max_iter=3, random_state=0
+                )
+                assert np.isfinite(model.fit(X, y).predict(X)).all()
+    # The network puts out zero at its start, which stands for the mean.
+    single = SketchedGaussNewtonRegressor(8, solver=solver, init="paired", max_iter=2).fit([[1.0, 2.0]], [3.0])
+    assert single.predict([[1.0, 2.0]]) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_gauss_newton_with_several_outputs(solver, diabetes):
+    """Two outputs that depend on each other linearly share all neurons but not their signs."""
+    X, y = (part[:100] for part in diabetes)
+    model = SketchedGaussNewtonRegressor(64, shift=1.0, solver=solver, alpha=0.1, max_iter=5, random_state=0)
+    both = clone(model).fit(X, np.c_[y, -2 * y + 1])
+    assert both.output_weights_.shape == (64, 2)
+    assert both.predict(X).shape == (100, 2)
+    assert both.score(X, np.c_[y, -2 * y + 1]) > 0.3
+    assert clone(model).fit(X, y[:, None]).predict(X).shape == (100, 1)

@@ -1,0 +1,92 @@
+"""Gauss-Newton training written the obvious way: a dense Jacobian, least squares by NumPy, every pair computed.
+
+Independent of the package but for three things: the first weights, the constant FIRST_DAMPING
+and the rule by which damping adapts.  Inputs are made ready by `dense_twin`.
+"""
+
+from types import SimpleNamespace
+
+import dense_twin
+import numpy as np
+
+from sksparsenn import _trust_region
+from sksparsenn._network import initial_weights
+
+
+def jacobian(W, signs, X, root, threshold, scale):
+    """J of shape (n n_outputs, width d): entry ((i, o), (r, j)) is root_i scale a_ro x_ij if r fires on i, else 0."""
+    fires = dense_twin.activation(W, X, 0.0, threshold)[1].astype(float)
+    J = scale * np.einsum("i,ro,ri,ij->iorj", root, signs, fires, X)
+    return J.reshape(len(X) * signs.shape[1], W.size)
+
+
+def model(J, residuals, travelled, u, ridge, damping, towards=0.0):
+    """What a step u minimises, for residuals r = root (y - f); damping pulls towards some other step."""
+    misfit = J @ u - residuals
+    return 0.5 * misfit @ misfit + 0.5 * ridge * np.sum((travelled + u) ** 2) + 0.5 * damping * np.sum((u - towards) ** 2)
+
+
+def damped_step(J, residuals, travelled, ridge, damping, towards=0.0):
+    """The minimiser of `model`, by its normal equations; without ridge and damping the shortest minimiser."""
+    if ridge + damping == 0:
+        return np.linalg.lstsq(J, residuals, rcond=1e-12)[0]
+    matrix = J.T @ J + (ridge + damping) * np.eye(J.shape[1])
+    return np.linalg.solve(matrix, J.T @ residuals - ridge * travelled + damping * towards)
+
+
+def ready(X, y, weight, fit_intercept, intercept_scaling):
+    """Samples on the sphere, targets in standard units."""
+    shares = weight / weight.sum()
+    if fit_intercept:
+        return dense_twin.lifted(X, shares, intercept_scaling), dense_twin.standardised(y, shares)
+    return X / np.linalg.norm(X, axis=1, keepdims=True), y / np.sqrt(shares @ y**2)
+
+
+def train(
+    X, y, *, width, shift, threshold, alpha, output_scale, damped, max_iter, tol, seed, init="paired",
+    sample_weight=None, fit_intercept=True, intercept_scaling=1.0,
+):  # fmt: skip
+    """The last weights and, for each iteration, the objective before it, the damping, and whether it was kept."""
+    y = y.reshape(len(y), -1)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    X, y = ready(X, y, weight, fit_intercept, intercept_scaling)
+    W, signs = initial_weights(width, X.shape[1], y.shape[1], init, np.random.RandomState(seed), np.float64)
+    W = start = W[:, : X.shape[1]]  # without the padding
+    root, scale = np.sqrt(weight), output_scale / np.sqrt(width)
+
+    # Ridge and damping are counted in the weighted mean of the diagonal of J J^T, for one output and weights of one.
+    fires = dense_twin.activation(W, X, shift, threshold)[1]
+    unit = np.average(scale**2 * fires.sum(axis=0) * (X**2).sum(axis=1), weights=weight)
+    damping = _trust_region.FIRST_DAMPING * unit if damped else 0.0
+    state = _trust_region.State(network=None, anchor=None, ridge=alpha * unit, damping=damping)
+    options = SimpleNamespace(damped=damped)
+
+    def residuals(W):
+        return (root[:, None] * (y - dense_twin.outputs(W, signs, X, shift, threshold, scale))).ravel()
+
+    def objective(W):
+        return 0.5 * np.sum(residuals(W) ** 2) + 0.5 * state.ridge * np.sum((W - start) ** 2)
+
+    last = 0.0
+    twin = SimpleNamespace(objectives=[], dampings=[], accepted=[], stop_reason="max_iter")
+    for _ in range(max_iter):
+        J, travelled, before = jacobian(W, signs, X, root, threshold, scale), (W - start).ravel(), objective(W)
+        towards = _trust_region.MOMENTUM * last
+        u = damped_step(J, residuals(W), travelled, state.ridge, state.damping, towards)
+        decrease = before - objective(W + u.reshape(W.shape))
+        # The undamped model at no step and at this step: what the step should have gained.
+        predicted = model(J, residuals(W), travelled, 0 * u, state.ridge, 0.0)
+        predicted -= model(J, residuals(W), travelled, u, state.ridge, 0.0)
+        accepted = bool(decrease > 0 or not damped)
+        twin.objectives.append(before)
+        twin.dampings.append(state.damping)
+        twin.accepted.append(accepted)
+        last = u if accepted else 0.0
+        if accepted:
+            W = W + u.reshape(W.shape)
+        _trust_region.adapt_damping(state, decrease, predicted, accepted, options)
+        if accepted and abs(decrease) <= tol * before:
+            twin.stop_reason = "tol"
+            break
+    twin.weights, twin.objective, twin.start = W, objective(W), start
+    return twin
