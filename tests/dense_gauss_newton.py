@@ -23,7 +23,8 @@ def jacobian(W, signs, X, root, threshold, scale):
 def model(J, residuals, travelled, u, ridge, damping, towards=0.0):
     """What a step u minimises, for residuals r = root (y - f); damping pulls towards some other step."""
     misfit = J @ u - residuals
-    return 0.5 * misfit @ misfit + 0.5 * ridge * np.sum((travelled + u) ** 2) + 0.5 * damping * np.sum((u - towards) ** 2)
+    extra = ridge * np.sum((travelled + u) ** 2) + damping * np.sum((u - towards) ** 2)
+    return 0.5 * misfit @ misfit + 0.5 * extra
 
 
 def damped_step(J, residuals, travelled, ridge, damping, towards=0.0):
