@@ -172,7 +172,8 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         tested, neurons whose samples were searched anew.
 
     search_, solver_ : str
-        The search and the solver that were used; the last one, if "auto" took several.
+        The search and the solver that were used: if "auto" took several solvers the last
+        one, and "none" if no neuron ever fired.
 
     stop_reason_ : {"tol", "max_iter", "rounding"}
         Why training ended: by `tol`; after `max_iter` iterations; or because no step can

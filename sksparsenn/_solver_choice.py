@@ -95,8 +95,8 @@ class AutomaticSolver:
 
     @property
     def name(self):
-        """The solver that was used last."""
-        return self.solver.name
+        """The solver that was used last; "none" where nobody ever fired."""
+        return "none" if self.solver is None else self.solver.name
 
     def refresh(self, jacobian):
         name = choose_solver(Problem.of(jacobian), self.sketch_size, self.steps)
