@@ -1,7 +1,9 @@
 """Settings of all tests: random examples are the same in every run, and slow machines are no failure."""
 
 import os
+import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Read when OpenMP is loaded: threads without work sleep.  Spinning, as is the default, makes thousands of tiny
@@ -15,3 +17,11 @@ settings.register_profile(
     "deterministic", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("deterministic")
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
