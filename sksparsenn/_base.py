@@ -42,6 +42,10 @@ class BaseShiftedReLU(BaseEstimator):
 
     # -- inputs -------------------------------------------------------------------------
 
+    def _sparse_format(self):
+        """The format that sparse X is converted to; False where it is refused."""
+        return "csr" if self.__sklearn_tags__().input_tags.sparse else False
+
     def _activation(self, share):
         """Shift and threshold as numbers; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
         shift = float(np.sqrt(share * np.log(self.width))) if self.shift == "auto" else float(self.shift)
@@ -62,7 +66,10 @@ class BaseShiftedReLU(BaseEstimator):
 
     def _read(self, X, y, sample_weight):
         """Checked X, y as a float64 matrix, and weights, without the rows that weigh nothing."""
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, order="C")
+        X, y = validate_data(
+            self, X, y, accept_sparse=self._sparse_format(), dtype=[np.float64, np.float32], order="C",
+            multi_output=True, y_numeric=True,
+        )  # fmt: skip
         y = np.asarray(y, dtype=np.float64)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
@@ -70,7 +77,7 @@ class BaseShiftedReLU(BaseEstimator):
         if not weights.sum() > 0:
             raise ValueError("sample_weight is zero for every sample: nothing is left to fit.")
         single_output = y.ndim == 1
-        y = y.reshape(len(X), -1)
+        y = y.reshape(X.shape[0], -1)
         if not weights.all():
             kept = weights > 0
             X, y, weights = X[kept], y[kept], weights[kept]
@@ -83,7 +90,7 @@ class BaseShiftedReLU(BaseEstimator):
     def _standard_units(self, X, y, weights):
         """The maps to the sphere and to standard units: of the last fit if this one continues it, else fitted here."""
         if self._continues():
-            return Lift(self._centre, self._constant), Standardiser(self._target_mean, self._target_scale)
+            return Lift(self._centre, self._constant, self._spread), Standardiser(self._target_mean, self._target_scale)
         shares = weights / weights.sum()
         lift = Lift.fit(X, shares, self.fit_intercept, self.intercept_scaling)
         return lift, Standardiser.fit(y, shares, self.fit_intercept)
@@ -111,7 +118,7 @@ class BaseShiftedReLU(BaseEstimator):
         self.output_weights_ = network.signs
         self.shift_, self.threshold_ = network.shift, network.threshold
         self._scale = network.output_scale
-        self._centre, self._constant = lift
+        self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = standardiser
         self._single_output = single_output
 
@@ -126,6 +133,7 @@ class BaseShiftedReLU(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Sparse where `fit` takes sparse X.
 
         Returns
         -------
@@ -133,8 +141,11 @@ class BaseShiftedReLU(BaseEstimator):
             In the precision that the model was fitted in.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        outputs = self._network().outputs(Lift(self._centre, self._constant)(X, self.hidden_weights_.dtype))
+        X = validate_data(
+            self, X, accept_sparse=self._sparse_format(), dtype=[np.float64, np.float32], order="C", reset=False
+        )
+        lift = Lift(self._centre, self._constant, self._spread)
+        outputs = self._network().outputs(lift(X, self.hidden_weights_.dtype))
         y = Standardiser(self._target_mean, self._target_scale).inverse(outputs)
         return y.ravel() if self._single_output else y
 

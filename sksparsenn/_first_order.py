@@ -4,6 +4,7 @@ from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 
@@ -11,6 +12,7 @@ from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._descent import Data, Options, State, descend
 from sksparsenn._losses import REGRESSION_LOSSES
 from sksparsenn._search import SEARCHES, make_search, require_training_memory
+from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
 
 
@@ -292,6 +294,11 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the network.
@@ -379,6 +386,8 @@ def in_canonical_order(X, y, weights):
     Batches drawn from rows in this order do not depend on the order in which rows came,
     nor on whether a sample came twice or with weight two.
     """
+    if issparse(X):
+        return sparse_rows_in_canonical_order(X, y, weights)
     order = np.lexsort([*y.T, *X.T])
     X, y, weights = X[order], y[order], weights[order]
     distinct = np.ones(len(X), dtype=bool)

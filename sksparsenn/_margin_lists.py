@@ -3,10 +3,10 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import copy_lists, narrow_lists, restrict_lists, row_distances
+from sksparsenn._margin import copy_lists, restrict_lists, row_distances
 from sksparsenn._memory import require_memory
-from sksparsenn._points import as_points, padded_rows, significant_columns
-from sksparsenn._scan import longest, pack, points_beyond, rounding_error
+from sksparsenn._points import as_points, padded_rows
+from sksparsenn._samples import DenseSamples, SparseSamples, take
 from sksparsenn._work import Work
 
 # The cost of one pair in a scan, in units of one pair of a list, the copying of the new list included; measured with
@@ -22,6 +22,9 @@ FIRST_MARGIN = 0.1
 
 # Pairs scanned in one uninterrupted call when the first lists are built.
 PAIRS_AT_ONCE = 1 << 32
+
+# Weights copied at a time.
+ENTRIES_AT_ONCE = 1 << 25
 
 # The array of lists has one part in this many to spare, for lists that outgrow their place.
 SPARE = 3
@@ -97,7 +100,8 @@ class MarginLists:
     """
 
     def __init__(self, X, W, threshold, *, margin=None):
-        X = as_points(X, "X")
+        if not isinstance(X, SparseSamples):
+            X = as_points(X, "X")
         W = as_points(W, "W", X.shape[1], X.dtype)
         if not np.isfinite(threshold):
             raise ValueError(f"threshold={threshold!r} must be a finite number.")
@@ -106,13 +110,10 @@ class MarginLists:
         self.threshold = float(threshold)
         self.margin = margin
         (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
-        self._X = padded_rows(X)
-        self._n_features = significant_columns(X)
-        self._blocks = pack(X, self._n_features)
-        self._reach = longest(X)
-        W = padded_rows(W)
-        self._reference = W.copy()
-        self._norms = row_distances(W, np.zeros_like(W))
+        self._X = X if isinstance(X, SparseSamples) else DenseSamples(padded_rows(X))
+        self._reach, self._rounding = self._X.reach, self._X.rounding
+        W = self._reference = padded_rows(W)
+        self._norms = np.concatenate([_lengths(W[rows]) for rows in _pieces(np.arange(len(W)), W.shape[1])])
         self._growth = None  # beta: how fast lists grow with the margin, once measured
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
@@ -132,7 +133,7 @@ class MarginLists:
         """Compressed lists of the samples within the margins, by one pass over all samples."""
         with np.errstate(over="ignore"):
             cuts = (self.threshold - margins).astype(W.dtype)
-        return points_beyond(self._blocks, W, cuts, self._reach, superset=True)
+        return self._X.beyond(W, cuts)
 
     def _build(self, W):
         sampled = np.unique(
@@ -191,14 +192,14 @@ class MarginLists:
     def _scale(self):
         """The typical spread of a neuron's products over the samples."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
+            return self._reach * self._norms.mean() / np.sqrt(self._X.n_significant) if self.n_neurons else 1.0
 
     def _limits(self, rows):
         """How far these neurons may move: their margins, less what rounding may take, per unit of sample length."""
         if self._reach == 0:
             return np.inf
         margins = self.margins[rows]
-        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        error, smallest = self._rounding
         rounding = error * (self._norms[rows] * self._reach + margins + abs(self.threshold)) + smallest
         # A neuron that has not moved at all is safe whatever its margin.
         return np.maximum((margins - rounding) / self._reach, 0)
@@ -228,8 +229,8 @@ class MarginLists:
         if len(rows):
             self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
             self._settle(rows, W)
-            weights = np.ascontiguousarray(W[rows])
-            self._replace(rows, *self._scan(weights, self.margins[rows]))
+            for piece in _pieces(rows, W.shape[1]):
+                self._replace(piece, *self._scan(np.ascontiguousarray(W[piece]), self.margins[piece]))
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
@@ -252,15 +253,16 @@ class MarginLists:
         evaluated = int(self._counts[rows].sum())
         self.margins[rows] = best[rows]
         self._settle(rows, W)
-        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        error, smallest = self._rounding
         cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
-        narrow_lists(self._X, W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
+        self._X.narrow_lists(W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
         """Measure movement of these neurons from here on."""
-        self._reference[rows] = W[rows]
-        self._norms[rows] = row_distances(self._reference[rows], np.zeros((len(rows), W.shape[1]), dtype=W.dtype))
+        for piece in _pieces(rows, W.shape[1]):
+            weights = W[piece]
+            self._reference[piece], self._norms[piece] = weights, _lengths(weights)
         self._allowed[rows] = self._limits(rows)
         self._scanned_at[rows] = self._queries
 
@@ -272,11 +274,11 @@ class MarginLists:
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
         lists = Lists(self._rows, self._starts, self._counts, self._samples)
-        X = self._X
+        X = self._X.rows
         if samples is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
             position[samples] = np.arange(len(samples))
-            X = np.ascontiguousarray(X[samples])
+            X = take(X, samples)
             lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
         return X, lists, work + Work(int(lists.counts.sum()), 0, 0)
 
@@ -318,7 +320,7 @@ class MarginLists:
         work : Work
             Named tuple of counts; only if `return_work`.
         """
-        W = as_points(W, "W", self.n_features, self._X.dtype)
+        W = as_points(W, "W", self.n_features, self._X.rows.dtype)
         if len(W) != self.n_neurons:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)
@@ -334,6 +336,16 @@ def lambert_w(x):
         grown = np.exp(u)
         u = u - (u * grown - x) / (grown * (u + 1))
     return u
+
+
+def _pieces(rows, n_columns):
+    """The rows in pieces, at least one, of bounded memory."""
+    return np.array_split(rows, max(1, -(-len(rows) * n_columns // ENTRIES_AT_ONCE)))
+
+
+def _lengths(rows):
+    """The Euclidean length of each row."""
+    return row_distances(rows, np.zeros_like(rows))
 
 
 def _room(counts):

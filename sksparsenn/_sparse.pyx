@@ -1,0 +1,339 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What a network computes from lists of (neuron, sample) pairs where samples are sparse.
+
+Sample i is x_i = sum_p values[p] e_columns[p] - offsets[i] * direction, over its entries p from indptr[i] to
+indptr[i + 1]: a sparse vector, less a multiple of one dense unit vector that all samples share (if `direction` is
+empty: less nothing).  With along[r] = <w_r, direction>, known for each neuron, a pair costs its entries.
+
+Lists are those of `_kernels.pyx`.  A neuron is one thread's work, so results are the same bits for any number of threads.
+"""
+import numpy as np
+
+from cython.parallel cimport prange
+from libc.math cimport NAN, fabs, sqrt
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from sksparsenn._kernels cimport real
+from sksparsenn._scan cimport IntList, append, assemble, euclidean_norm, free_lists, may_overflow
+
+cdef enum:
+    CHUNK = 8  # neurons handed to a thread at a time
+    LINE_BYTES = 64  # a cache line holds one coordinate of the neurons that a scan takes together
+    MOST_TOGETHER = 16  # those in single precision; half as many in double
+    WORTH_THREADS = 1 << 13  # pairs, or hundreds of numbers, below which starting threads costs more than it saves
+
+
+cdef inline real dot_entries(const real *values, const int32_t *columns, int64_t n, const real *w) noexcept nogil:
+    # sum_p values[p] * w[columns[p]] in four running sums, for the entries that are equal modulo 4.
+    cdef real s0 = 0, s1 = 0, s2 = 0, s3 = 0
+    cdef int64_t p = 0
+    while p + 4 <= n:
+        s0 += values[p] * w[columns[p]]
+        s1 += values[p + 1] * w[columns[p + 1]]
+        s2 += values[p + 2] * w[columns[p + 2]]
+        s3 += values[p + 3] * w[columns[p + 3]]
+        p += 4
+    if p < n:
+        s0 += values[p] * w[columns[p]]
+    if p + 1 < n:
+        s1 += values[p + 1] * w[columns[p + 1]]
+    if p + 2 < n:
+        s2 += values[p + 2] * w[columns[p + 2]]
+    return (s0 + s2) + (s1 + s3)
+
+
+cdef inline real product(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets, int32_t i,
+                         const real *w, real along) noexcept nogil:
+    # <w, x_i>: the one inner product of sparse samples.  Whoever decides whether a neuron fires does it with this number.
+    return dot_entries(values + indptr[i], columns + indptr[i], indptr[i + 1] - indptr[i], w) - offsets[i] * along
+
+
+cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
+                               const real *w, real along, const int32_t *list, int64_t count, real threshold, int32_t *kept,
+                               real *products) noexcept nogil:
+    # Of the samples in the list, those with <w, x_i> > threshold, and (unless NULL) their products; returns how many.
+    cdef int64_t p, held = 0
+    cdef int32_t i
+    cdef real z
+    for p in range(count):
+        i = list[p]
+        z = product(indptr, columns, values, offsets, i, w, along)
+        if z > threshold:
+            kept[held] = i
+            if products != NULL:
+                products[held] = z
+            held += 1
+    return held
+
+
+def firing_of_candidates(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
+                         const real[:, ::1] W, const real[::1] along, const int64_t[::1] rows, const int64_t[::1] starts,
+                         const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
+                         real[::1] products):
+    """Keep, of each neuron's candidate samples, those on which it fires: <W[r], x_i> > threshold.
+
+    Firing samples and their inner products are written to `samples` and `products`, which need room for all
+    candidates; returns where each neuron's begin and how many it has.
+    """
+    cdef Py_ssize_t n_rows = rows.shape[0], k
+    fired, places = np.zeros(n_rows, dtype=np.int64), np.cumsum(counts) - counts
+    cdef int64_t[::1] fired_view = fired
+    cdef const int64_t[::1] places_view = places
+    for k in prange(n_rows, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
+        if counts[k] > 0:
+            fired_view[k] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], &W[rows[k], 0], along[rows[k]],
+                                       &candidates[starts[k]], counts[k], <real>threshold, &samples[places_view[k]],
+                                       &products[places_view[k]])
+    return places, fired
+
+
+def narrow_lists(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
+                 const real[:, ::1] W, const real[::1] along, const int64_t[::1] rows, const real[::1] cuts,
+                 const int64_t[::1] starts, int64_t[::1] counts, int32_t[::1] samples):
+    """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k]."""
+    cdef Py_ssize_t k
+    cdef int64_t r
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
+        r = rows[k]
+        if counts[r] > 0:
+            counts[r] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], &W[r, 0], along[r], &samples[starts[r]],
+                                   counts[r], cuts[k], &samples[starts[r]], <real *>NULL)
+
+
+def inner_products_with(const real[:, ::1] W, const real[::1] direction):
+    """<w_r, direction> for every row of W, summed in double precision."""
+    cdef Py_ssize_t m = W.shape[0], d = direction.shape[0], r
+    along = np.empty(m, dtype=np.asarray(W).dtype)
+    cdef real[::1] out = along
+    for r in prange(m, schedule="static", nogil=True, use_threads_if=m * d > 100 * WORTH_THREADS):
+        out[r] = <real>dot_in_double(&W[r, 0], &direction[0], d)
+    return along
+
+
+cdef double dot_in_double(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
+    # d is a multiple of 8.
+    cdef double s[8]
+    cdef Py_ssize_t j, l
+    for l in range(8):
+        s[l] = 0
+    for j in range(0, d, 8):
+        for l in range(8):
+            s[l] += <double>a[j + l] * <double>b[j + l]
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+
+
+# -- the scan: a filter before the decision -----------------------------------------------
+
+
+cdef int scan_together(const int64_t *indptr, const int32_t *places, const real *values, const real *offsets, Py_ssize_t n,
+                       const int32_t *used, Py_ssize_t n_used, const real *W, Py_ssize_t padded, const real *along,
+                       const real *cuts, Py_ssize_t n_neurons, double error, double smallest, IntList *lists) noexcept nogil:
+    # All samples against at most a cache line of neurons, whose weights are packed coordinate by coordinate.
+    cdef Py_ssize_t lanes = LINE_BYTES // sizeof(real), i, t, l
+    cdef const real *w
+    cdef const real *line
+    cdef real x
+    cdef double slack
+    cdef real[MOST_TOGETHER] sums, low, shares
+    cdef int64_t p
+    cdef int32_t number
+    cdef int failed = 0
+    cdef real *packed = <real *>calloc(n_used * lanes, sizeof(real))
+    if packed == NULL:
+        return -1
+    for l in range(lanes):
+        low[l] = shares[l] = 0
+    for l in range(n_neurons):
+        w = W + l * padded
+        shares[l] = along[l]
+        for t in range(n_used):
+            packed[t * lanes + l] = w[used[t]]
+        slack = norm_of(w, padded)
+        if may_overflow(slack, 1.0, real is float):
+            low[l] = NAN  # below which nothing lies: all samples are listed
+        else:
+            slack = error * slack + smallest + (1e-6 if real is float else 1e-15) * fabs(<double>cuts[l])
+            low[l] = <real>(<double>cuts[l] - slack)
+    for i in range(n):
+        for l in range(lanes):
+            sums[l] = -offsets[i] * shares[l]
+        for p in range(indptr[i], indptr[i + 1]):
+            x = values[p]
+            line = packed + places[p] * lanes
+            for l in range(lanes):
+                sums[l] += x * line[l]
+        number = <int32_t>i
+        for l in range(n_neurons):
+            if not sums[l] <= low[l]:
+                failed |= append(&lists[l], &number, 1)
+    free(packed)
+    return failed
+
+
+cdef double norm_of(const real *w, Py_ssize_t padded) noexcept nogil:
+    cdef double square = dot_in_double(w, w, padded)
+    return sqrt(square) if 1e-280 < square < 1e300 else euclidean_norm(w, 1, padded)
+
+
+def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] places, const real[::1] values, const real[::1] offsets,
+                   const int32_t[::1] used, const real[:, ::1] W, const real[::1] along, const real[::1] cuts, double error,
+                   double smallest):
+    """Compressed rows (indptr, samples): for each neuron at least the samples with <w_r, x_i> > cuts[r], ascending.
+
+    Entry p lies in column used[places[p]].  Two ways of rounding <w, x_i> differ by at most
+    error * ||w|| + smallest, which is how far below its cut a listed sample may lie.
+    """
+    cdef Py_ssize_t m = W.shape[0], n = indptr.shape[0] - 1, lanes = LINE_BYTES // sizeof(real), task
+    cdef int failed = 0
+    cdef IntList *lists = <IntList *>calloc(max(m, 1), sizeof(IntList))
+    if lists == NULL:
+        raise MemoryError("no memory for the result lists of a scan")
+    if m > 0:
+        for task in prange((m + lanes - 1) // lanes, schedule="dynamic", nogil=True, use_threads_if=m * n > WORTH_THREADS):
+            failed |= scan_together(&indptr[0], &places[0], &values[0], &offsets[0], n, &used[0], used.shape[0],
+                                    &W[task * lanes, 0], W.shape[1], &along[task * lanes], &cuts[task * lanes],
+                                    min(lanes, m - task * lanes), error, smallest, lists + task * lanes) < 0
+    if failed:
+        free_lists(lists, m)
+        raise MemoryError("no memory for the result lists of a scan")
+    return assemble(lists, m)
+
+
+# -- gradients ----------------------------------------------------------------------------
+
+
+cdef inline real add_samples(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
+                             const int32_t *list, int64_t count, const real *residuals, const real *signs,
+                             Py_ssize_t n_outputs, real factor, real *total) noexcept nogil:
+    # total += factor * sum over the list of c_i times the entries of x_i, with c_i = <signs, residuals[i]>;
+    # returns factor * sum of c_i offsets[i], the multiple of the direction to subtract.
+    cdef real c, offset = 0
+    cdef int64_t p, q
+    cdef int32_t i
+    cdef Py_ssize_t o
+    for p in range(count):
+        i = list[p]
+        c = 0
+        for o in range(n_outputs):
+            c += signs[o] * residuals[i * n_outputs + o]
+        c *= factor
+        offset += c * offsets[i]
+        for q in range(indptr[i], indptr[i + 1]):
+            total[columns[q]] += c * values[q]
+    return offset
+
+
+cdef inline void move(real *w, const real *home, real *speed, real *gradient, const real *direction, real offset,
+                      Py_ssize_t padded, real s, real eta, real mu, bint nesterov, real a) noexcept nogil:
+    # The gradient is left zero, ready for the next neuron.
+    cdef Py_ssize_t j
+    cdef real g, v
+    if direction != NULL:
+        for j in range(padded):
+            gradient[j] -= offset * direction[j]
+    for j in range(padded):
+        g = s * gradient[j] + a * (w[j] - home[j])
+        gradient[j] = 0
+        v = mu * speed[j] - eta * g
+        speed[j] = v
+        w[j] += mu * v - eta * g if nesterov else v
+
+
+cdef int descend_chunk(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t *indptr,
+                       const int32_t *columns, const real *values, const real *offsets, const real *direction, Py_ssize_t first,
+                       Py_ssize_t last, const int64_t[::1] place, const int64_t[::1] starts, const int64_t[::1] counts,
+                       const int32_t *samples, const real *residuals, const real[:, ::1] signs, real s, real eta, real mu,
+                       bint nesterov, real a) noexcept nogil:
+    cdef Py_ssize_t padded = W.shape[1], r, j
+    cdef int64_t k
+    cdef real offset
+    cdef bint dense = mu != 0 or a != 0
+    cdef real *gradient = NULL
+    if dense:
+        gradient = <real *>calloc(padded, sizeof(real))
+        if gradient == NULL:
+            return -1
+    for r in range(first, last):
+        k = place[r]
+        offset = 0
+        if k >= 0 and counts[k] > 0:
+            offset = add_samples(indptr, columns, values, offsets, samples + starts[k], counts[k], residuals, &signs[r, 0],
+                                 signs.shape[1], 1 if dense else -eta * s, gradient if dense else &W[r, 0])
+        if dense:
+            move(&W[r, 0], &anchor[r, 0], &velocity[r, 0], gradient, direction, offset, padded, s, eta, mu, nesterov, a)
+        elif direction != NULL and offset != 0:
+            for j in range(padded):
+                W[r, j] -= offset * direction[j]
+    free(gradient)
+    return 0
+
+
+def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t[::1] indptr,
+                   const int32_t[::1] columns, const real[::1] values, const real[::1] offsets, const real[::1] direction,
+                   const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
+                   const real[:, ::1] residuals, const real[:, ::1] signs, double scale, double learning_rate,
+                   double momentum, bint nesterov, double alpha):
+    """One step of gradient descent with momentum, over firing pairs: that of `_kernels.descend_firing`.
+
+    With momentum or a ridge (alpha) every weight moves.  Without, only neurons that fire do, and of their weights only
+    those that an entry of a firing sample touches, or all if samples are centred.
+    """
+    cdef Py_ssize_t m = W.shape[0], chunk
+    place = np.full(m, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    cdef const int64_t[::1] place_view = place
+    cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
+    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
+    cdef int failed = 0
+    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True, use_threads_if=m * W.shape[1] > WORTH_THREADS):
+        failed |= descend_chunk(W, anchor, velocity, &indptr[0], &columns[0], &values[0], &offsets[0], direction_, chunk * CHUNK,
+                                min((chunk + 1) * CHUNK, m), place_view, starts, counts, samples_, &residuals[0, 0], signs,
+                                <real>scale, <real>learning_rate, <real>momentum, nesterov, <real>alpha) < 0
+    if failed:
+        raise MemoryError("no memory for the gradient of a neuron")
+
+
+cdef int multiply_chunk(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
+                        const real *direction, Py_ssize_t padded, Py_ssize_t first, Py_ssize_t last, const int64_t[::1] rows,
+                        const int64_t[::1] starts, const int64_t[::1] counts, const int32_t *samples, const real *v,
+                        const real[:, ::1] signs, real *products) noexcept nogil:
+    cdef real *u = <real *>malloc(padded * sizeof(real))
+    cdef real offset, along = 0
+    cdef Py_ssize_t k, j
+    cdef int64_t p
+    if u == NULL:
+        return -1
+    for k in range(first, last):
+        memset(u, 0, padded * sizeof(real))
+        offset = add_samples(indptr, columns, values, offsets, samples + starts[k], counts[k], v, &signs[rows[k], 0],
+                             signs.shape[1], 1, u)
+        if direction != NULL:
+            for j in range(padded):
+                u[j] -= offset * direction[j]
+            along = <real>dot_in_double(u, direction, padded)
+        for p in range(starts[k], starts[k] + counts[k]):
+            products[p] = product(indptr, columns, values, offsets, samples[p], u, along)
+    free(u)
+    return 0
+
+
+def products_of_gradients(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
+                          const real[::1] direction, Py_ssize_t padded, const int64_t[::1] rows, const int64_t[::1] starts,
+                          const int64_t[::1] counts, const int32_t[::1] samples, const real[:, ::1] v, const real[:, ::1] signs,
+                          real[::1] products):
+    """products[p] = <u_r, x_i> for every firing pair, with u_r = sum over the samples i on which r fires of <signs[r], v[i]> x_i.
+
+    What J J^T v is made of, one neuron's gradient at a time.
+    """
+    cdef Py_ssize_t n_rows = rows.shape[0], chunk
+    cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
+    cdef real *products_ = &products[0] if products.shape[0] else NULL
+    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
+    cdef int failed = 0
+    for chunk in prange((n_rows + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
+        failed |= multiply_chunk(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, padded, chunk * CHUNK,
+                                 min((chunk + 1) * CHUNK, n_rows), rows, starts, counts, samples_, &v[0, 0], signs, products_) < 0
+    if failed:
+        raise MemoryError("no memory for the gradient of a neuron")
