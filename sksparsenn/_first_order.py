@@ -12,8 +12,8 @@ from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._descent import Data, Options, State, descend
 from sksparsenn._losses import REGRESSION_LOSSES
 from sksparsenn._search import SEARCHES, make_search, require_training_memory
-from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
+from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 
 
 class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):

@@ -26,7 +26,7 @@ class Lift(NamedTuple):
     constant: float | None
 
     spread: float = np.inf
-    """Root mean square length of the centred rows that this was fitted to; what sparse rows are lifted by, see `columns_to_centre`."""
+    """Root mean square length of the centred rows that this was fitted to, for `columns_to_centre`."""
 
     @classmethod
     def fit(cls, X, shares, fit_intercept, intercept_scaling):

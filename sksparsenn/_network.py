@@ -17,7 +17,7 @@ ENTRIES_AT_ONCE = 1 << 19
 
 
 class Network(NamedTuple):
-    """A network as arrays and numbers; weights have zero-padded rows, as have samples X unless they are `SparseSamples`."""
+    """A network as arrays and numbers; weights have zero-padded rows, and so have samples unless they are sparse."""
 
     weights: np.ndarray
     """Hidden weights w_r, (width, padded features)."""
@@ -117,7 +117,7 @@ def largest_curvature(firing, X, signs, scale, shares, tol=1e-3, max_iter=100):
 
 
 def squared_distance(weights, others, X):
-    """||W - V||^2, in double precision; beside sparse X, where the matrices are the largest there are, without a copy."""
+    """||W - V||^2, in double precision; without a copy beside sparse X, where nothing is larger than these matrices."""
     if isinstance(X, SparseSamples):
         return float(np.square(row_distances(weights, others)).sum())
     return float(np.square(weights - others, dtype=np.float64).sum())

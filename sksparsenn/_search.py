@@ -189,7 +189,9 @@ def make_search(name, X, W, threshold, *, in_batches):
     """
     if isinstance(X, SparseSamples):
         if name not in ("auto", *SPARSE_SEARCHES):
-            raise ValueError(f"search={name!r} needs dense X, which is sparse; use 'margin' or 'brute', or X.toarray().")
+            raise ValueError(
+                f"search={name!r} needs dense X, but X is sparse; use search='margin' or 'brute', or X.toarray()."
+            )
         return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"

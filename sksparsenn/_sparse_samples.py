@@ -179,7 +179,7 @@ class SparseSamples:
         kernels.descend_firing(W, anchor, velocity, *self._entries, self.direction, *pattern_and_step)
 
     def products_of_gradients(self, rows, starts, counts, samples, v, signs):
-        """For every firing pair (r, i) the product of x_i with sum_j <signs[r], v[j]> x_j over the j on which r fires."""
+        """For each firing pair (r, i): <x_i, u_r> with u_r = sum_j <signs[r], v[j]> x_j over the j on which r fires."""
         products = np.empty(len(samples), dtype=self.dtype)
         kernels.products_of_gradients(
             *self._entries, self.direction, self.shape[1], rows, starts, counts, samples, v, signs, products
@@ -188,7 +188,7 @@ class SparseSamples:
 
 
 def _divided_by_length(X, centre, constant):
-    """Entries, constants and multiples of a unit vector that make up (x - centre, constant) / ||(x - centre, constant)||.
+    """(x - centre, constant) / ||(x - centre, constant)|| as entries, constants and multiples of a unit vector.
 
     The length is the root of a sum of squares: (x_j - c_j)^2 over the entries of a row, c_j^2
     over the other columns, and the square of the constant.

@@ -5,17 +5,17 @@ from scipy.sparse import csr_array
 
 
 def canonical(X):
-    """X in CSR with ascending columns, each stored at most once and never as zero; copied only where it is not so already."""
+    """X in CSR with ascending columns, each stored at most once and none as zero; a copy where it is not so already."""
     X = X.tocsr()
     if X.shape[1] > np.iinfo(np.int32).max - 16:
-        raise ValueError(f"X has {X.shape[1]} features: sparse features are numbered with 32 bits, so at most 2**31 - 17.")
+        raise ValueError(f"X has {X.shape[1]} features: those of sparse X are numbered with 32 bits; use fewer.")
     if X.nnz and not (X.indices.min() >= 0 and X.indices.max() < X.shape[1]):
         raise ValueError(f"X is no valid CSR matrix: it stores entries outside of its {X.shape[1]} columns.")
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
         if not np.isfinite(X.data).all():
-            raise ValueError("Input X contains infinity where it stores an entry more than once: their sum is too large.")
+            raise ValueError("Input X contains infinity: it stores an entry more than once, and the sum is too large.")
     if not X.data.all():
         X = X.copy()
         X.eliminate_zeros()
@@ -45,7 +45,7 @@ def mean_and_spread(X, shares):
 
 
 def columns_to_centre(centre, spread):
-    """The columns to store with their centre subtracted, so that the length of the rest of the centre is at most the spread.
+    """The columns to store with their centre subtracted: then the rest of the centre is no longer than the spread.
 
     The rest is subtracted from inner products, not from entries; were it much longer than
     the centred rows, digits would be lost.  By Cauchy and Schwarz c_j^2 is at most the
@@ -71,7 +71,7 @@ def centred_in(X, centre, columns):
 
 
 def in_canonical_order(X, y, weights):
-    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up: the order of the same dense rows."""
+    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up: as dense rows are ordered."""
     X = canonical(X)
     rank = lexicographic_ranks(X)
     order = np.lexsort([*y.T, rank])
@@ -82,7 +82,7 @@ def in_canonical_order(X, y, weights):
 
 
 def lexicographic_ranks(X):
-    """For each row of a canonical X the number of rows before it, comparing last columns first; equal rows have equal ranks.
+    """For each row of a canonical X the number of smaller rows, where the last column that differs decides.
 
     Rows are compared entry by entry, from their last ones on.  At the first difference the
     smaller row is the one with a negative entry further right, then the one that has come

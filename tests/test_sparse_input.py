@@ -23,8 +23,9 @@ from sksparsenn._search import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._sparse_table import columns_to_centre, mean_and_spread
 
+KINDS_OF_ARRAY = ("array", "matrix")
 seeds = st.integers(0, 2**32 - 1)
-FORMATS = [f"{name}_{kind}" for name in ("csr", "csc", "coo", "lil", "dok", "bsr", "dia") for kind in ("array", "matrix")]
+FORMATS = [f"{name}_{kind}" for name in ("csr", "csc", "coo", "lil", "dok", "bsr", "dia") for kind in KINDS_OF_ARRAY]
 
 
 # ---------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_lift_is_that_of_dense_rows(seed, density, unit, offset):
     for intercept in (True, False):
         dense, ours = (Lift.fit(x, shares, intercept, 1.0) for x in (X, sparse.csr_array(X)))
         # The dense lift sums up centres to within a rounding error of the column's size, which is all that X holds.
-        limit = 1e-13 * max(1, offset) if intercept else 1e-13
+        limit = 3e-15 * max(1, offset) if intercept else 3e-15
         np.testing.assert_allclose(ours.centre, dense.centre, rtol=1e-13, atol=1e-13 * np.abs(X).max())
         if intercept:
             np.testing.assert_allclose([ours.constant, ours.spread], [dense.constant, dense.spread], rtol=1e-9)
@@ -290,7 +291,7 @@ def threshold_among(rng, z):
 @given(seeds, st.sampled_from(sorted(KINDS)), st.sampled_from(FLOATS), st.booleans())
 @settings(max_examples=300)
 def test_who_fires_is_decided_by_one_product(seed, kind, dtype, centred):
-    """The scan misses nobody, the filter keeps exactly those beyond the threshold, and their products have the right bits."""
+    """The scan misses nobody, the filter keeps exactly those beyond the threshold, and products have the right bits."""
     rng = np.random.default_rng(seed)
     samples = sparse_samples(seed, int(rng.integers(1, 30)), int(rng.integers(1, 40)), dtype, centred=centred)
     W = padded_weights(kind, seed, int(rng.integers(1, 40)), samples)
@@ -307,7 +308,10 @@ def test_who_fires_is_decided_by_one_product(seed, kind, dtype, centred):
         np.testing.assert_array_equal(fires, z > dtype(threshold), err_msg=name)
 
 
-@given(seeds, st.sampled_from(["gaussian", "mixed scales", "offset", "subnormal"]), st.sampled_from(FLOATS), st.booleans())
+TAME_KINDS = st.sampled_from(["gaussian", "mixed scales", "offset", "subnormal"])
+
+
+@given(seeds, TAME_KINDS, st.sampled_from(FLOATS), st.booleans())
 @settings(max_examples=30)
 def test_rounding_stays_within_the_bound_that_searches_use(seed, kind, dtype, centred):
     """Against rational numbers; <w, direction> counts as given by the floats of w and of the direction."""
@@ -320,12 +324,14 @@ def test_rounding_stays_within_the_bound_that_searches_use(seed, kind, dtype, ce
         along = sum((a * Fraction(float(b)) for a, b in zip(exact_w, samples.direction, strict=False)), Fraction(0))
         norm = float(np.sqrt(float(sum(w * w for w in exact_w))))
         for i in range(len(samples)):
-            stretch = range(samples.indptr[i], samples.indptr[i + 1])
-            exact = sum((Fraction(float(samples.values[p])) * exact_w[samples.columns[p]] for p in stretch), Fraction(0))
+            entries = slice(samples.indptr[i], samples.indptr[i + 1])
+            pairs = zip(samples.values[entries], samples.columns[entries], strict=True)
+            exact = sum((Fraction(float(value)) * exact_w[column] for value, column in pairs), Fraction(0))
             exact -= Fraction(float(samples.offsets[i])) * along
             if np.isfinite(z[r, i]):
                 # Half: the bound is for the distance of two roundings.
-                assert abs(Fraction(float(z[r, i])) - exact) <= Fraction(0.5 * (error * norm * samples.reach + smallest))
+                bound = Fraction(0.5 * (error * norm * samples.reach + smallest))
+                assert abs(Fraction(float(z[r, i])) - exact) <= bound
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -456,7 +462,7 @@ def test_memory_is_counted_and_refused_before_allocation(dtype, monkeypatch):
 @pytest.mark.parametrize("search", sorted(set(SEARCHES) - set(SPARSE_SEARCHES)))
 def test_other_searches_say_that_they_need_dense_rows(search):
     X, y = table(9)
-    with pytest.raises(ValueError, match=rf"search='{search}' needs dense X, .* use 'margin' or 'brute', or X.toarray"):
+    with pytest.raises(ValueError, match=rf"search='{search}' needs dense X, .* use search='margin' or 'brute', or X.to"):
         SparseShiftedReLURegressor(16, search=search).fit(sparse.csr_array(X), y)
 
 
@@ -482,7 +488,7 @@ def test_numbers_that_are_none(bad):
 def test_sums_of_entries_that_are_infinite():
     largest = np.finfo(np.float64).max
     X = sparse.csr_array((np.array([largest, largest, 1.0]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2))
-    with pytest.raises(ValueError, match="contains infinity where it stores an entry more than once"):
+    with pytest.raises(ValueError, match="contains infinity: it stores an entry more than once"):
         SparseShiftedReLURegressor(16).fit(X, [0.0, 1.0])
 
 
@@ -496,7 +502,7 @@ def test_entries_outside_of_the_matrix(column):
 
 def test_more_features_than_32_bits_number():
     X = sparse.csr_array((np.ones(2), np.array([0, 2**31], dtype=np.int64), np.array([0, 1, 2])), shape=(2, 2**31 + 1))
-    with pytest.raises(ValueError, match=r"X has 2147483649 features: sparse features are numbered with 32 bits"):
+    with pytest.raises(ValueError, match=r"X has 2147483649 features: those of sparse X are numbered with 32 bits"):
         SparseShiftedReLURegressor(2).fit(X, [0.0, 1.0])
 
 
