@@ -3,15 +3,11 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import copy_lists, restrict_lists, row_distances
+from sksparsenn._margin import copy_lists, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
 from sksparsenn._samples import DenseSamples, SparseSamples, take
 from sksparsenn._work import Work
-
-# The cost of one pair in a scan, in units of one pair of a list, the copying of the new list included; measured with
-# 19 features and 15,000 samples.
-COST_OF_SCANNED_PAIR = 0.33
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
 QUERIES_BETWEEN_REVIEWS = 16
@@ -22,9 +18,6 @@ FIRST_MARGIN = 0.1
 
 # Pairs scanned in one uninterrupted call when the first lists are built.
 PAIRS_AT_ONCE = 1 << 32
-
-# Weights copied at a time.
-ENTRIES_AT_ONCE = 1 << 25
 
 # The array of lists has one part in this many to spare, for lists that outgrow their place.
 SPARE = 3
@@ -112,8 +105,9 @@ class MarginLists:
         (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
         self._X = X if isinstance(X, SparseSamples) else DenseSamples(padded_rows(X))
         self._reach, self._rounding = self._X.reach, self._X.rounding
-        W = self._reference = padded_rows(W)
-        self._norms = np.concatenate([_lengths(W[rows]) for rows in _pieces(np.arange(len(W)), W.shape[1])])
+        W = padded_rows(W)
+        self._reference, self._norms = W, np.empty(self.n_neurons)
+        settle_rows(W, np.arange(self.n_neurons), W, self._norms)
         self._growth = None  # beta: how fast lists grow with the margin, once measured
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
@@ -129,29 +123,25 @@ class MarginLists:
 
     # -- lists --------------------------------------------------------------------------
 
-    def _scan(self, W, margins):
-        """Compressed lists of the samples within the margins, by one pass over all samples."""
+    def _scan(self, W, rows):
+        """Compressed lists of the samples within the margins of these neurons, by one pass over all samples."""
         with np.errstate(over="ignore"):
-            cuts = (self.threshold - margins).astype(W.dtype)
-        return self._X.beyond(W, cuts)
+            cuts = (self.threshold - self.margins[rows]).astype(W.dtype)
+        return self._X.beyond(W, cuts, rows)
 
     def _build(self, W):
         sampled = np.unique(
             np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
         )
         if len(sampled):
-            listed = (
-                self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1]
-                / len(sampled)
-                * self.n_neurons
-            )
+            listed = self._scan(W, sampled)[0][-1] / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
-        chunks = [slice(first, first + rows) for first in range(0, max(self.n_neurons, 1), rows)]
-        parts = [self._scan(W[chunk], self.margins[chunk]) for chunk in chunks]
+        chunks = [self._rows[first : first + rows] for first in range(0, max(self.n_neurons, 1), rows)]
+        parts = [self._scan(W, chunk) for chunk in chunks]
         self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
         self._capacities = _room(self._counts)
         self._starts = np.cumsum(self._capacities) - self._capacities
@@ -212,7 +202,7 @@ class MarginLists:
         fired, counts = self._fired[rows] + 2, self._counts[rows] + 2
         growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
         growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
-        scan = COST_OF_SCANNED_PAIR * self.n_samples
+        scan = self._X.cost_of_scanned_pair * self.n_samples
         scanned = scan * self._reach * drift
         # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2.
         margins = 2 * lambert_w(0.5 * np.sqrt(growth * scanned / fired)) / growth
@@ -229,8 +219,7 @@ class MarginLists:
         if len(rows):
             self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
             self._settle(rows, W)
-            for piece in _pieces(rows, W.shape[1]):
-                self._replace(piece, *self._scan(np.ascontiguousarray(W[piece]), self.margins[piece]))
+            self._replace(rows, *self._scan(W, rows))
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
@@ -260,9 +249,7 @@ class MarginLists:
 
     def _settle(self, rows, W):
         """Measure movement of these neurons from here on."""
-        for piece in _pieces(rows, W.shape[1]):
-            weights = W[piece]
-            self._reference[piece], self._norms[piece] = weights, _lengths(weights)
+        settle_rows(W, rows, self._reference, self._norms)
         self._allowed[rows] = self._limits(rows)
         self._scanned_at[rows] = self._queries
 
@@ -336,16 +323,6 @@ def lambert_w(x):
         grown = np.exp(u)
         u = u - (u * grown - x) / (grown * (u + 1))
     return u
-
-
-def _pieces(rows, n_columns):
-    """The rows in pieces, at least one, of bounded memory."""
-    return np.array_split(rows, max(1, -(-len(rows) * n_columns // ENTRIES_AT_ONCE)))
-
-
-def _lengths(rows):
-    """The Euclidean length of each row."""
-    return row_distances(rows, np.zeros_like(rows))
 
 
 def _room(counts):

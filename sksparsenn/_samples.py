@@ -2,9 +2,10 @@
 
 Both kinds have `rows`, what the kernels compute with; `n_significant`, the features that are
 not zero throughout; `reach`, the length of the longest sample; `rounding`, the numbers e and
-t such that two ways of rounding <w, x_i> lie at most e ||w|| reach + t apart; `beyond(W, cuts)`,
-a scan that lists for each neuron at least the samples with <w_r, x_i> > cuts[r]; and
-`narrow_lists`, which keeps of listed samples those beyond a cut.  Indexing takes some samples.
+t such that two ways of rounding <w, x_i> lie at most e ||w|| reach + t apart; `beyond(W, cuts, rows)`,
+a scan that lists for each neuron r = rows[k], or for all, at least the samples with
+<w_r, x_i> > cuts[k]; and `narrow_lists`, which keeps of listed samples those beyond a cut.
+Indexing takes some samples.
 """
 
 from functools import cached_property
@@ -19,6 +20,9 @@ from sksparsenn._sparse_samples import SparseSamples
 
 class DenseSamples:
     """Padded dense rows, packed for scans the first time that one is asked for."""
+
+    # In units of a listed pair, the copying of the new list included; measured with 19 features and 15,000 samples.
+    cost_of_scanned_pair = 0.33
 
     def __init__(self, rows, n_significant=None, reach=None):
         self.rows = rows
@@ -39,7 +43,9 @@ class DenseSamples:
     def _blocks(self):
         return pack(self.rows, self.n_significant)
 
-    def beyond(self, W, cuts):
+    def beyond(self, W, cuts, rows=None):
+        if rows is not None and len(rows) < len(W):
+            W = np.ascontiguousarray(W[rows])
         return points_beyond(self._blocks, W, cuts, self.reach, superset=True)
 
     def narrow_lists(self, W, rows, cuts, starts, counts, samples):

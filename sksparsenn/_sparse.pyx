@@ -3,7 +3,7 @@
 
 Sample i is x_i = sum_p values[p] e_columns[p] - offsets[i] * direction, over its entries p from indptr[i] to
 indptr[i + 1]: a sparse vector, less a multiple of one dense unit vector that all samples share (if `direction` is
-empty: less nothing).  With along[r] = <w_r, direction>, known for each neuron, a pair costs its entries.
+empty: less nothing).  With <w_r, direction>, computed once for a neuron, each of its pairs costs the sample's entries.
 
 Lists are those of `_kernels.pyx`.  A neuron is one thread's work, so results are the same bits for any number of threads.
 """
@@ -11,18 +11,42 @@ import numpy as np
 
 from cython.parallel cimport prange
 from libc.math cimport NAN, fabs, sqrt
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from sksparsenn._kernels cimport real
 from sksparsenn._scan cimport IntList, append, assemble, euclidean_norm, free_lists, may_overflow
 
+cdef extern from "simd/lanes.h" nogil:
+    enum:
+        BLOCK_BYTES "BLOCK_BYTES"  # a cache line, which holds one coordinate of the neurons that a scan takes together
+    void PREFETCH(const void *)
+
+cdef extern from "simd/kernels.h" nogil:
+    uint32_t neurons_beyond_float(const float *, const int32_t *, int64_t, const float *, const float *, const float *)
+    uint32_t neurons_beyond_double(const double *, const int32_t *, int64_t, const double *, const double *, const double *)
+
 cdef enum:
     CHUNK = 8  # neurons handed to a thread at a time
-    LINE_BYTES = 64  # a cache line holds one coordinate of the neurons that a scan takes together
-    MOST_TOGETHER = 16  # those in single precision; half as many in double
+    MOST_TOGETHER = 16  # neurons that a scan takes together in single precision; half as many in double
     WORTH_THREADS = 1 << 13  # pairs, or hundreds of numbers, below which starting threads costs more than it saves
+
+
+cdef double dot_in_double(const real *a, const real *b, Py_ssize_t padded) noexcept nogil:
+    cdef double s[8]
+    cdef Py_ssize_t j, l
+    for l in range(8):
+        s[l] = 0
+    for j in range(0, padded, 8):
+        for l in range(8):
+            s[l] += <double>a[j + l] * <double>b[j + l]
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+
+
+cdef inline real product_with(const real *direction, const real *w, Py_ssize_t padded) noexcept nogil:
+    # <w, direction>; the pass over w also brings it near, where the entries of samples will look for their columns.
+    return <real>dot_in_double(w, direction, padded) if direction != NULL else 0
 
 
 cdef inline real dot_entries(const real *values, const int32_t *columns, int64_t n, const real *w) noexcept nogil:
@@ -50,15 +74,28 @@ cdef inline real product(const int64_t *indptr, const int32_t *columns, const re
     return dot_entries(values + indptr[i], columns + indptr[i], indptr[i + 1] - indptr[i], w) - offsets[i] * along
 
 
+cdef inline void ask_for(const int64_t *indptr, const int32_t *columns, const real *values, int32_t i) noexcept nogil:
+    # The entries of a listed sample lie anywhere: they come in time only if asked for before.
+    cdef int64_t p = indptr[i], end = indptr[i + 1]
+    while p < end:
+        PREFETCH(columns + p)
+        PREFETCH(values + p)
+        if real is double:
+            PREFETCH(values + p + 8)
+        p += 16
+
+
 cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
-                               const real *w, real along, const int32_t *list, int64_t count, real threshold, int32_t *kept,
-                               real *products) noexcept nogil:
+                               const real *direction, const real *w, Py_ssize_t padded, const int32_t *list, int64_t count,
+                               real threshold, int32_t *kept, real *products) noexcept nogil:
     # Of the samples in the list, those with <w, x_i> > threshold, and (unless NULL) their products; returns how many.
     cdef int64_t p, held = 0
     cdef int32_t i
-    cdef real z
+    cdef real z, along = product_with(direction, w, padded) if count > 0 else 0
     for p in range(count):
         i = list[p]
+        if p + 1 < count:
+            ask_for(indptr, columns, values, list[p + 1])
         z = product(indptr, columns, values, offsets, i, w, along)
         if z > threshold:
             kept[held] = i
@@ -69,7 +106,7 @@ cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, co
 
 
 def firing_of_candidates(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
-                         const real[:, ::1] W, const real[::1] along, const int64_t[::1] rows, const int64_t[::1] starts,
+                         const real[::1] direction, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
                          const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
                          real[::1] products):
     """Keep, of each neuron's candidate samples, those on which it fires: <W[r], x_i> > threshold.
@@ -81,76 +118,55 @@ def firing_of_candidates(const int64_t[::1] indptr, const int32_t[::1] columns, 
     fired, places = np.zeros(n_rows, dtype=np.int64), np.cumsum(counts) - counts
     cdef int64_t[::1] fired_view = fired
     cdef const int64_t[::1] places_view = places
+    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     for k in prange(n_rows, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
         if counts[k] > 0:
-            fired_view[k] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], &W[rows[k], 0], along[rows[k]],
-                                       &candidates[starts[k]], counts[k], <real>threshold, &samples[places_view[k]],
-                                       &products[places_view[k]])
+            fired_view[k] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, &W[rows[k], 0],
+                                       W.shape[1], &candidates[starts[k]], counts[k], <real>threshold,
+                                       &samples[places_view[k]], &products[places_view[k]])
     return places, fired
 
 
 def narrow_lists(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
-                 const real[:, ::1] W, const real[::1] along, const int64_t[::1] rows, const real[::1] cuts,
+                 const real[::1] direction, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts,
                  const int64_t[::1] starts, int64_t[::1] counts, int32_t[::1] samples):
     """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k]."""
     cdef Py_ssize_t k
     cdef int64_t r
+    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         r = rows[k]
         if counts[r] > 0:
-            counts[r] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], &W[r, 0], along[r], &samples[starts[r]],
-                                   counts[r], cuts[k], &samples[starts[r]], <real *>NULL)
-
-
-def inner_products_with(const real[:, ::1] W, const real[::1] direction):
-    """<w_r, direction> for every row of W, summed in double precision."""
-    cdef Py_ssize_t m = W.shape[0], d = direction.shape[0], r
-    along = np.empty(m, dtype=np.asarray(W).dtype)
-    cdef real[::1] out = along
-    for r in prange(m, schedule="static", nogil=True, use_threads_if=m * d > 100 * WORTH_THREADS):
-        out[r] = <real>dot_in_double(&W[r, 0], &direction[0], d)
-    return along
-
-
-cdef double dot_in_double(const real *a, const real *b, Py_ssize_t d) noexcept nogil:
-    # d is a multiple of 8.
-    cdef double s[8]
-    cdef Py_ssize_t j, l
-    for l in range(8):
-        s[l] = 0
-    for j in range(0, d, 8):
-        for l in range(8):
-            s[l] += <double>a[j + l] * <double>b[j + l]
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+            counts[r] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, &W[r, 0], W.shape[1],
+                                   &samples[starts[r]], counts[r], cuts[k], &samples[starts[r]], <real *>NULL)
 
 
 # -- the scan: a filter before the decision -----------------------------------------------
 
 
-cdef int scan_together(const int64_t *indptr, const int32_t *places, const real *values, const real *offsets, Py_ssize_t n,
-                       const int32_t *used, Py_ssize_t n_used, const real *W, Py_ssize_t padded, const real *along,
-                       const real *cuts, Py_ssize_t n_neurons, double error, double smallest, IntList *lists) noexcept nogil:
+cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *values, const real *offsets,
+                       const real *direction, Py_ssize_t n, const int32_t *used, const int32_t *line_of_used, Py_ssize_t n_used,
+                       const real *W, Py_ssize_t padded, const int64_t *rows, const real *cuts, Py_ssize_t n_neurons,
+                       double error, double smallest, IntList *lists) noexcept nogil:
     # All samples against at most a cache line of neurons, whose weights are packed coordinate by coordinate.
-    cdef Py_ssize_t lanes = LINE_BYTES // sizeof(real), i, t, l
-    cdef const real *w
-    cdef const real *line
-    cdef real x
+    cdef Py_ssize_t lanes = BLOCK_BYTES // sizeof(real), i, t, l
     cdef double slack
-    cdef real[MOST_TOGETHER] sums, low, shares
-    cdef int64_t p
+    cdef real[MOST_TOGETHER] sums, low, along
     cdef int32_t number
+    cdef uint32_t beyond
     cdef int failed = 0
-    cdef real *packed = <real *>calloc(n_used * lanes, sizeof(real))
-    if packed == NULL:
+    cdef char *memory = <char *>malloc((n_used + 1) * BLOCK_BYTES)
+    cdef real *packed = <real *>(memory + BLOCK_BYTES - <size_t>memory % BLOCK_BYTES)
+    if memory == NULL:
         return -1
+    for t in range(n_used):
+        for l in range(lanes):
+            packed[line_of_used[t] * lanes + l] = W[rows[l] * padded + used[t]] if l < n_neurons else 0
     for l in range(lanes):
-        low[l] = shares[l] = 0
+        low[l] = along[l] = 0
     for l in range(n_neurons):
-        w = W + l * padded
-        shares[l] = along[l]
-        for t in range(n_used):
-            packed[t * lanes + l] = w[used[t]]
-        slack = norm_of(w, padded)
+        along[l] = product_with(direction, W + rows[l] * padded, padded)
+        slack = norm_of(W + rows[l] * padded, padded)
         if may_overflow(slack, 1.0, real is float):
             low[l] = NAN  # below which nothing lies: all samples are listed
         else:
@@ -158,17 +174,16 @@ cdef int scan_together(const int64_t *indptr, const int32_t *places, const real 
             low[l] = <real>(<double>cuts[l] - slack)
     for i in range(n):
         for l in range(lanes):
-            sums[l] = -offsets[i] * shares[l]
-        for p in range(indptr[i], indptr[i + 1]):
-            x = values[p]
-            line = packed + places[p] * lanes
-            for l in range(lanes):
-                sums[l] += x * line[l]
+            sums[l] = -offsets[i] * along[l]
+        if real is float:
+            beyond = neurons_beyond_float(values + indptr[i], lines + indptr[i], indptr[i + 1] - indptr[i], packed, sums, low)
+        else:
+            beyond = neurons_beyond_double(values + indptr[i], lines + indptr[i], indptr[i + 1] - indptr[i], packed, sums, low)
         number = <int32_t>i
         for l in range(n_neurons):
-            if not sums[l] <= low[l]:
+            if beyond >> l & 1:
                 failed |= append(&lists[l], &number, 1)
-    free(packed)
+    free(memory)
     return failed
 
 
@@ -177,23 +192,24 @@ cdef double norm_of(const real *w, Py_ssize_t padded) noexcept nogil:
     return sqrt(square) if 1e-280 < square < 1e300 else euclidean_norm(w, 1, padded)
 
 
-def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] places, const real[::1] values, const real[::1] offsets,
-                   const int32_t[::1] used, const real[:, ::1] W, const real[::1] along, const real[::1] cuts, double error,
-                   double smallest):
-    """Compressed rows (indptr, samples): for each neuron at least the samples with <w_r, x_i> > cuts[r], ascending.
+def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] lines, const real[::1] values, const real[::1] offsets,
+                   const real[::1] direction, const int32_t[::1] used, const int32_t[::1] line_of_used, const real[:, ::1] W,
+                   const int64_t[::1] rows, const real[::1] cuts, double error, double smallest):
+    """Compressed rows (indptr, samples): for neuron r = rows[k] at least the samples with <w_r, x_i> > cuts[k], ascending.
 
-    Entry p lies in column used[places[p]].  Two ways of rounding <w, x_i> differ by at most
+    The columns in use are packed in lines: column used[t] in line_of_used[t], that of entry p in lines[p].  Two ways of rounding <w, x_i> differ by at most
     error * ||w|| + smallest, which is how far below its cut a listed sample may lie.
     """
-    cdef Py_ssize_t m = W.shape[0], n = indptr.shape[0] - 1, lanes = LINE_BYTES // sizeof(real), task
+    cdef Py_ssize_t m = rows.shape[0], n = indptr.shape[0] - 1, lanes = BLOCK_BYTES // sizeof(real), task
     cdef int failed = 0
     cdef IntList *lists = <IntList *>calloc(max(m, 1), sizeof(IntList))
+    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     if lists == NULL:
         raise MemoryError("no memory for the result lists of a scan")
     if m > 0:
         for task in prange((m + lanes - 1) // lanes, schedule="dynamic", nogil=True, use_threads_if=m * n > WORTH_THREADS):
-            failed |= scan_together(&indptr[0], &places[0], &values[0], &offsets[0], n, &used[0], used.shape[0],
-                                    &W[task * lanes, 0], W.shape[1], &along[task * lanes], &cuts[task * lanes],
+            failed |= scan_together(&indptr[0], &lines[0], &values[0], &offsets[0], direction_, n, &used[0], &line_of_used[0],
+                                    used.shape[0], &W[0, 0], W.shape[1], &rows[task * lanes], &cuts[task * lanes],
                                     min(lanes, m - task * lanes), error, smallest, lists + task * lanes) < 0
     if failed:
         free_lists(lists, m)
@@ -215,6 +231,8 @@ cdef inline real add_samples(const int64_t *indptr, const int32_t *columns, cons
     cdef Py_ssize_t o
     for p in range(count):
         i = list[p]
+        if p + 1 < count:
+            ask_for(indptr, columns, values, list[p + 1])
         c = 0
         for o in range(n_outputs):
             c += signs[o] * residuals[i * n_outputs + o]
@@ -312,8 +330,10 @@ cdef int multiply_chunk(const int64_t *indptr, const int32_t *columns, const rea
         if direction != NULL:
             for j in range(padded):
                 u[j] -= offset * direction[j]
-            along = <real>dot_in_double(u, direction, padded)
+            along = product_with(direction, u, padded)
         for p in range(starts[k], starts[k] + counts[k]):
+            if p + 1 < starts[k] + counts[k]:
+                ask_for(indptr, columns, values, samples[p + 1])
             products[p] = product(indptr, columns, values, offsets, samples[p], u, along)
     free(u)
     return 0
