@@ -335,7 +335,7 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
 
         # Search, forward, loss, step, maintain.
         search = make_search(self.search, samples, network.weights, threshold, in_batches=self.solver == "sgd")
-        state = State(network, anchor, np.zeros_like(network.weights))
+        state = State(network, anchor, np.zeros(network.weights.shape, network.weights.dtype))
         kept = descend(data, state, search, self._options(), random_state, self._reporter())
 
         # Store.

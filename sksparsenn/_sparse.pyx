@@ -150,7 +150,9 @@ cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *
                        double error, double smallest, IntList *lists) noexcept nogil:
     # All samples against at most a cache line of neurons, whose weights are packed coordinate by coordinate.
     cdef Py_ssize_t lanes = BLOCK_BYTES // sizeof(real), i, t, l
-    cdef double slack
+    cdef double norm, slack
+    cdef double[MOST_TOGETHER] squares
+    cdef real weight
     cdef real[MOST_TOGETHER] sums, low, along
     cdef int32_t number
     cdef uint32_t beyond
@@ -159,18 +161,23 @@ cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *
     cdef real *packed = <real *>(memory + BLOCK_BYTES - <size_t>memory % BLOCK_BYTES)
     if memory == NULL:
         return -1
+    for l in range(lanes):
+        low[l] = 0
+        along[l] = product_with(direction, W + rows[l] * padded, padded) if l < n_neurons else 0
+        squares[l] = <double>along[l] * <double>along[l]
     for t in range(n_used):
         for l in range(lanes):
-            packed[line_of_used[t] * lanes + l] = W[rows[l] * padded + used[t]] if l < n_neurons else 0
-    for l in range(lanes):
-        low[l] = along[l] = 0
+            weight = W[rows[l] * padded + used[t]] if l < n_neurons else 0
+            packed[line_of_used[t] * lanes + l] = weight
+            squares[l] += <double>weight * <double>weight
     for l in range(n_neurons):
-        along[l] = product_with(direction, W + rows[l] * padded, padded)
-        slack = norm_of(W + rows[l] * padded, padded)
-        if may_overflow(slack, 1.0, real is float):
+        norm = sqrt(squares[l])
+        if not 1e-140 < norm < 1e150:  # squares may have overflowed or vanished
+            norm = euclidean_norm(packed + l, lanes, n_used) + fabs(<double>along[l])
+        if may_overflow(norm, 1.0, real is float):
             low[l] = NAN  # below which nothing lies: all samples are listed
         else:
-            slack = error * slack + smallest + (1e-6 if real is float else 1e-15) * fabs(<double>cuts[l])
+            slack = error * norm + smallest + (1e-6 if real is float else 1e-15) * fabs(<double>cuts[l])
             low[l] = <real>(<double>cuts[l] - slack)
     for i in range(n):
         for l in range(lanes):
@@ -187,18 +194,14 @@ cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *
     return failed
 
 
-cdef double norm_of(const real *w, Py_ssize_t padded) noexcept nogil:
-    cdef double square = dot_in_double(w, w, padded)
-    return sqrt(square) if 1e-280 < square < 1e300 else euclidean_norm(w, 1, padded)
-
-
 def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] lines, const real[::1] values, const real[::1] offsets,
                    const real[::1] direction, const int32_t[::1] used, const int32_t[::1] line_of_used, const real[:, ::1] W,
                    const int64_t[::1] rows, const real[::1] cuts, double error, double smallest):
     """Compressed rows (indptr, samples): for neuron r = rows[k] at least the samples with <w_r, x_i> > cuts[k], ascending.
 
-    The columns in use are packed in lines: column used[t] in line_of_used[t], that of entry p in lines[p].  Two ways of rounding <w, x_i> differ by at most
-    error * ||w|| + smallest, which is how far below its cut a listed sample may lie.
+    The columns in use are packed in lines: column used[t] in line_of_used[t], that of entry p in lines[p].  Two ways of
+    rounding <w, x_i> differ by at most error * ||w|| + smallest, which is how far below its cut a listed sample may lie;
+    of w only the columns in use count, and <w, direction> as one more.
     """
     cdef Py_ssize_t m = rows.shape[0], n = indptr.shape[0] - 1, lanes = BLOCK_BYTES // sizeof(real), task
     cdef int failed = 0
