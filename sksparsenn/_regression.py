@@ -41,6 +41,11 @@ class Regression(RegressorMixin):
 
     def _score_outputs(self, outputs, targets, weights):
         """R2 of a network's outputs, averaged over targets."""
+        if len(targets) < 2:
+            raise ValueError(
+                "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
+                "or give more by X_val and y_val."
+            )
         return r2_score(targets, self._units().inverse(outputs), sample_weight=weights)
 
     def predict(self, X):
