@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 from sksparsenn._points import padded_rows
 from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._sparse_table import canonical, mean_and_spread
+from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 
 # Rows lifted at a time, so that temporary copies stay small.
 ROWS_AT_ONCE = 1 << 15
@@ -85,6 +86,21 @@ class Standardiser(NamedTuple):
 
     def inverse(self, y):
         return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
+
+
+def in_canonical_order(X, y, weights):
+    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up.
+
+    Batches drawn from rows in this order do not depend on the order in which rows came,
+    nor on whether a sample came twice or with weight two.
+    """
+    if issparse(X):
+        return sparse_rows_in_canonical_order(X, y, weights)
+    order = np.lexsort([*y.T, *X.T])
+    X, y, weights = X[order], y[order], weights[order]
+    distinct = np.ones(len(X), dtype=bool)
+    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1)
+    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
 
 
 def _slices(n):

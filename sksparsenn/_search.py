@@ -201,12 +201,13 @@ def make_search(name, X, W, threshold, *, in_batches):
     return SEARCHES[name](X, W, threshold)
 
 
-def require_training_memory(X, width):
+def require_training_memory(X, width, *, validates=False):
     """Refuse before allocating what training needs beyond the search: weights, their start, velocity and gradient.
 
     Where samples are sparse, arrays of this size are what counts, and those are included that
     would be small beside dense samples: the best weights so far, those at the last scan of
-    margin lists, and two that are kept; gradients are taken one neuron at a time.
+    margin lists, both once more for validation, and two that are kept; gradients are taken
+    one neuron at a time.
     """
-    arrays = 7 if isinstance(X, SparseSamples) else 4
+    arrays = 7 + 2 * validates if isinstance(X, SparseSamples) else 4
     require_memory(arrays * width * X.shape[1] * X.itemsize, f"training {width} neurons on {X.shape[1]} features")

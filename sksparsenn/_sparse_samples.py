@@ -80,6 +80,11 @@ class SparseSamples:
             indptr, self.columns[inside], self.values[inside], self.offsets[rows], self.direction, self.n_features
         )
 
+    def __getstate__(self):
+        """Without what is computed when first asked for, so that equal samples have equal hashes."""
+        cached = [name for name, value in vars(type(self)).items() if isinstance(value, cached_property)]
+        return {name: value for name, value in vars(self).items() if name not in cached}
+
     @property
     def dtype(self):
         return self.values.dtype

@@ -13,12 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import FLOATS, KINDS, make_points
 from scipy import sparse
+from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
-from sksparsenn import MarginLists, SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
-from sksparsenn._first_order import in_canonical_order
-from sksparsenn._inputs import Lift
+from sksparsenn import (
+    MarginLists,
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
+from sksparsenn._inputs import Lift, in_canonical_order
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._sparse_table import columns_to_centre, mean_and_spread
@@ -154,15 +160,56 @@ def test_other_parameters(params, solver):
     assert_equal_fits(*fit_both(stored, X, np.c_[y, X[:, 3]], solver=solver, **params), stored, X)
 
 
-def test_warm_start_goes_on_from_either():
+def test_warm_start_goes_on():
+    """From a sparse fit with all that it remembers; plain steps, which remember nothing, from weights of either."""
     X, y = table(4)
     stored = sparse.csr_array(X)
-    fits = []
-    for first, second in ((stored, X), (X, stored), (X, X)):
-        model = SparseShiftedReLURegressor(32, shift=0.7, max_iter=10, warm_start=True, random_state=0)
-        fits.append(model.fit(first, y).fit(second, y))
-    for model in fits[:2]:
-        assert_equal_fits(model, fits[2], stored, X)
+    model = SparseShiftedReLURegressor(32, shift=0.7, max_iter=10, warm_start=True, random_state=0)
+    assert_equal_fits(clone(model).fit(stored, y).fit(stored, y), clone(model).fit(X, y).fit(X, y), stored, X)
+    model.set_params(momentum=0.0, alpha=0.0, learning_rate=1.0)
+    expected = clone(model).fit(X, y).fit(X, y).hidden_weights_
+    for first, second in ((stored, X), (X, stored)):
+        ours = clone(model).fit(first, y).fit(second, y)
+        np.testing.assert_allclose(ours.hidden_weights_, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_validation_and_streams(solver):
+    X, y = table(5, n=80)
+    stored = sparse.csr_array(X)
+    model = SparseShiftedReLURegressor(32, solver=solver, shift=0.7, max_iter=20, batch_size=9, random_state=0)
+    ours, twin = (clone(model).set_params(early_stopping=True).fit(x, y) for x in (stored, X))
+    np.testing.assert_allclose(ours.validation_scores_, twin.validation_scores_, rtol=1e-9)
+    assert_equal_fits(ours, twin, stored, X)
+    ours, twin = (clone(model).fit(x, y, X_val=x[:20], y_val=y[:20]) for x in (stored, X))
+    assert_equal_fits(ours, twin, stored, X)
+    ours, twin = (
+        clone(model).partial_fit(x[:30], y[:30]).partial_fit(x[30:], y[30:]).partial_fit(x[:50], y[:50])
+        for x in (stored, X)
+    )
+    assert_equal_fits(ours, twin, stored, X)
+
+
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+@pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_error"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classifier(n_classes, loss, solver):
+    X, y = table(11)
+    y = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
+    stored = sparse.csr_array(X)
+    model = SparseShiftedReLUClassifier(
+        32, solver=solver, loss=loss, shift=0.7, class_weight="balanced", max_iter=20, batch_size=9, random_state=0
+    )
+    ours, twin = clone(model).fit(stored, y), clone(model).fit(X, y)
+    np.testing.assert_allclose(ours.hidden_weights_, twin.hidden_weights_, rtol=1e-9, atol=1e-9)
+    expected = twin.decision_function(X)
+    scores = np.sort(np.c_[np.zeros(len(X)), expected] if n_classes == 2 else expected, axis=1)
+    clear = scores[:, -1] - scores[:, -2] > 1e-6  # on rows without entries classes may tie but for rounding
+    assert clear.sum() > 30
+    for fitted in (ours, twin):
+        np.testing.assert_allclose(fitted.decision_function(stored), expected, rtol=1e-8, atol=1e-9)
+        np.testing.assert_array_equal(fitted.predict(stored)[clear], twin.predict(X)[clear])
+    assert twin.score(X, y) > 0.6
 
 
 # ---------------------------------------------------------------------------------------
@@ -466,11 +513,13 @@ def test_other_searches_say_that_they_need_dense_rows(search):
         SparseShiftedReLURegressor(16, search=search).fit(sparse.csr_array(X), y)
 
 
-def test_gauss_newton_refuses_sparse_rows():
+@pytest.mark.parametrize("estimator", [SketchedGaussNewtonRegressor, SketchedGaussNewtonClassifier])
+def test_gauss_newton_refuses_sparse_rows(estimator):
     X, y = table(9)
+    y = np.round(y)
     with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
-        SketchedGaussNewtonRegressor(16).fit(sparse.csr_array(X), y)
-    model = SketchedGaussNewtonRegressor(16, max_iter=1).fit(X, y)
+        estimator(16).fit(sparse.csr_array(X), y)
+    model = estimator(16, max_iter=1).fit(X, y)
     with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
         model.predict(sparse.csr_array(X))
 
