@@ -7,11 +7,12 @@ from benchmarks import (
     iteration_against_width,
     large_tables,
     solvers,
+    sparse_input,
     steps,
     time_to_loss,
 )
 
-FIRST_ORDER = steps, half_space, defaults
+FIRST_ORDER = steps, half_space, defaults, sparse_input
 GAUSS_NEWTON = iteration_against_width, solvers, time_to_loss, gauss_newton_defaults, large_tables
 
 for part in FIRST_ORDER + GAUSS_NEWTON:
