@@ -28,6 +28,7 @@ cdef extern from "simd/kernels.h" nogil:
     uint32_t neurons_beyond_double(const double *, const int32_t *, int64_t, const double *, const double *, const double *)
 
 cdef enum:
+    AHEAD = 4  # listed samples whose entries are asked for before their turn
     CHUNK = 8  # neurons handed to a thread at a time
     MOST_TOGETHER = 16  # neurons that a scan takes together in single precision; half as many in double
     WORTH_THREADS = 1 << 13  # pairs, or hundreds of numbers, below which starting threads costs more than it saves
@@ -47,6 +48,16 @@ cdef double dot_in_double(const real *a, const real *b, Py_ssize_t padded) noexc
 cdef inline real product_with(const real *direction, const real *w, Py_ssize_t padded) noexcept nogil:
     # <w, direction>; the pass over w also brings it near, where the entries of samples will look for their columns.
     return <real>dot_in_double(w, direction, padded) if direction != NULL else 0
+
+
+cdef inline void bring_near(const real *w, Py_ssize_t padded, const int64_t *indptr, const int32_t *list, int64_t count) noexcept nogil:
+    # The weights in one sweep, if listed samples have so many entries that they look for most cache lines anyway.
+    cdef Py_ssize_t line = BLOCK_BYTES // sizeof(real), j = 0
+    cdef int64_t span = list[count - 1] + 1 - list[0], entries = indptr[list[count - 1] + 1] - indptr[list[0]]
+    if entries * count > span * (padded // line):
+        while j < padded:
+            PREFETCH(w + j)
+            j += line
 
 
 cdef inline real dot_entries(const real *values, const int32_t *columns, int64_t n, const real *w) noexcept nogil:
@@ -74,9 +85,12 @@ cdef inline real product(const int64_t *indptr, const int32_t *columns, const re
     return dot_entries(values + indptr[i], columns + indptr[i], indptr[i + 1] - indptr[i], w) - offsets[i] * along
 
 
-cdef inline void ask_for(const int64_t *indptr, const int32_t *columns, const real *values, int32_t i) noexcept nogil:
-    # The entries of a listed sample lie anywhere: they come in time only if asked for before.
-    cdef int64_t p = indptr[i], end = indptr[i + 1]
+cdef inline void ask_for(const int64_t *indptr, const int32_t *columns, const real *values, const int32_t *list, int64_t p,
+                         int64_t count) noexcept nogil:
+    # The entries of the sample that comes AHEAD of list[p]: they lie anywhere, and are there in time only if asked for.
+    cdef int32_t i = list[min(p + AHEAD, count - 1)]
+    cdef int64_t end = indptr[i + 1]
+    p = indptr[i]
     while p < end:
         PREFETCH(columns + p)
         PREFETCH(values + p)
@@ -88,14 +102,16 @@ cdef inline void ask_for(const int64_t *indptr, const int32_t *columns, const re
 cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
                                const real *direction, const real *w, Py_ssize_t padded, const int32_t *list, int64_t count,
                                real threshold, int32_t *kept, real *products) noexcept nogil:
-    # Of the samples in the list, those with <w, x_i> > threshold, and (unless NULL) their products; returns how many.
+    # Of the samples in a list that is not empty, those with <w, x_i> > threshold, and (unless NULL) their products;
+    # returns how many.
     cdef int64_t p, held = 0
     cdef int32_t i
-    cdef real z, along = product_with(direction, w, padded) if count > 0 else 0
+    cdef real z, along = product_with(direction, w, padded)
+    if direction == NULL:
+        bring_near(w, padded, indptr, list, count)
     for p in range(count):
         i = list[p]
-        if p + 1 < count:
-            ask_for(indptr, columns, values, list[p + 1])
+        ask_for(indptr, columns, values, list, p, count)
         z = product(indptr, columns, values, offsets, i, w, along)
         if z > threshold:
             kept[held] = i
@@ -234,8 +250,7 @@ cdef inline real add_samples(const int64_t *indptr, const int32_t *columns, cons
     cdef Py_ssize_t o
     for p in range(count):
         i = list[p]
-        if p + 1 < count:
-            ask_for(indptr, columns, values, list[p + 1])
+        ask_for(indptr, columns, values, list, p, count)
         c = 0
         for o in range(n_outputs):
             c += signs[o] * residuals[i * n_outputs + o]
@@ -280,6 +295,8 @@ cdef int descend_chunk(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] v
         k = place[r]
         offset = 0
         if k >= 0 and counts[k] > 0:
+            if not dense:
+                bring_near(&W[r, 0], padded, indptr, samples + starts[k], counts[k])
             offset = add_samples(indptr, columns, values, offsets, samples + starts[k], counts[k], residuals, &signs[r, 0],
                                  signs.shape[1], 1 if dense else -eta * s, gradient if dense else &W[r, 0])
         if dense:
@@ -324,6 +341,7 @@ cdef int multiply_chunk(const int64_t *indptr, const int32_t *columns, const rea
     cdef real offset, along = 0
     cdef Py_ssize_t k, j
     cdef int64_t p
+    cdef const int32_t *list
     if u == NULL:
         return -1
     for k in range(first, last):
@@ -334,10 +352,10 @@ cdef int multiply_chunk(const int64_t *indptr, const int32_t *columns, const rea
             for j in range(padded):
                 u[j] -= offset * direction[j]
             along = product_with(direction, u, padded)
-        for p in range(starts[k], starts[k] + counts[k]):
-            if p + 1 < starts[k] + counts[k]:
-                ask_for(indptr, columns, values, samples[p + 1])
-            products[p] = product(indptr, columns, values, offsets, samples[p], u, along)
+        list = samples + starts[k]
+        for p in range(counts[k]):
+            ask_for(indptr, columns, values, list, p, counts[k])
+            products[starts[k] + p] = product(indptr, columns, values, offsets, list[p], u, along)
     free(u)
     return 0
 
