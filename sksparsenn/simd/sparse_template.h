@@ -17,7 +17,7 @@ uint32_t NAME(neurons_beyond)(const REAL *values, const int32_t *lines, int64_t 
 {
     UNIT left = NAME(load)(sums), right = NAME(load)(sums + UNIT_LANES);
     for (int64_t p = 0; p < n; p++) {
-        const REAL *line = packed + lines[p] * 2 * UNIT_LANES;
+        const REAL *line = packed + 2 * UNIT_LANES * lines[p];
         left += values[p] * NAME(load)(line);
         right += values[p] * NAME(load)(line + UNIT_LANES);
     }
