@@ -1,6 +1,7 @@
 """List the benchmarks: python -m benchmarks."""
 
 from benchmarks import (
+    classification,
     defaults,
     gauss_newton_defaults,
     half_space,
@@ -12,7 +13,7 @@ from benchmarks import (
     time_to_loss,
 )
 
-FIRST_ORDER = steps, half_space, defaults, sparse_input
+FIRST_ORDER = steps, half_space, defaults, classification, sparse_input
 GAUSS_NEWTON = iteration_against_width, solvers, time_to_loss, gauss_newton_defaults, large_tables
 
 for part in FIRST_ORDER + GAUSS_NEWTON:

@@ -8,14 +8,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._inputs import Standardiser
-from sksparsenn._losses import class_shares_as_scores, probabilities
+from sksparsenn._losses import class_shares_as_scores, probabilities, probabilities_of_means
 
 
 def _has_probabilities(estimator):
-    if estimator.loss == "log_loss":
+    if estimator.loss != "hinge":
         return True
     raise AttributeError(
-        f"loss={estimator.loss!r} gives no probabilities: use loss='log_loss', or decision_function, "
+        "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
         "or wrap the estimator in CalibratedClassifierCV."
     )
 
@@ -63,13 +63,12 @@ class Classification(ClassifierMixin):
         return weights
 
     def _target_units(self, targets, shares):
-        """Standard units for the squared error; elsewhere scores start from the shares of the classes."""
+        """Standard units for the squared error; elsewhere scores are shifted by the constants of least loss."""
         if self.loss == "squared_error":
             return Standardiser.fit(targets, shares, self.fit_intercept)
-        n_outputs = targets.shape[1]
-        shifted = self.loss == "log_loss" and self.fit_intercept
-        offset = class_shares_as_scores(shares @ (targets > 0)) if shifted else np.zeros(n_outputs)
-        return Standardiser(offset, np.ones(n_outputs))
+        positive = shares @ (targets > 0)
+        offset = class_shares_as_scores(positive) if self.loss == "log_loss" else np.sign(positive - 0.5)
+        return Standardiser(offset if self.fit_intercept else np.zeros_like(offset), np.ones_like(offset))
 
     def _objective_targets(self, targets, units, dtype):
         """What the loss compares outputs with."""
@@ -120,7 +119,11 @@ class Classification(ClassifierMixin):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X):
-        """Probabilities of the classes, for ``loss="log_loss"``.
+        """Probabilities of the classes, for the log loss and the squared error.
+
+        For ``loss="log_loss"`` they are those whose likelihood is trained; for
+        "squared_error", which is least at the mean of the labels 2 p - 1, the scores plus one, but
+        not less than zero, divided by their sum over the classes.
 
         Parameters
         ----------
@@ -131,7 +134,8 @@ class Classification(ClassifierMixin):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; rows sum to one.
         """
-        return probabilities(self.decision_function(X))
+        scores = self.decision_function(X)
+        return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):

@@ -74,7 +74,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
             )
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = self._output_rule(start.random_state, continues)
-            stopping = Stopping(self.tol, self.n_iter_no_change, noisy=self.solver == "sgd")
+            noisy = self.solver == "sgd" or not options.loss.smooth
+            stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
             parts = state, output_rule, stopping, start.early_stopping
             if continues and self._training.get("key") == start.key:
                 self._recall_parts(*parts)

@@ -99,9 +99,10 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     tol : float >= 0, default=1e-6
         Training stops when the loss has not fallen by tol below its best for
-        ``n_iter_no_change`` iterations in a row; for "sgd", when the mean loss of that many
-        epochs has not fallen by tol below that of as many before.  With early stopping it
-        also stops when the validation score has not risen by tol above its best.
+        ``n_iter_no_change`` iterations in a row; for "sgd" and losses with a kink, when the
+        mean loss of that many iterations has not fallen by tol below that of as many
+        before.  With early stopping it also stops when the validation score has not risen
+        by tol above its best.
 
     n_iter_no_change : int, default=10
         Iterations without such a change after which training stops.

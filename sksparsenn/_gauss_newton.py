@@ -7,7 +7,7 @@ import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._callbacks import Progress
-from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
+from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, NystromSolver, SketchSolver
 from sksparsenn._search import make_search
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
 from sksparsenn._solver_choice import AutomaticSolver
@@ -24,6 +24,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
     """What SketchedGaussNewtonRegressor and SketchedGaussNewtonClassifier share."""
 
     _shift_share = 0.48
+    _residual = NYSTROM_RESIDUAL
+    """Where solver "nystrom" stops."""
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
@@ -102,7 +104,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             if name == "cholesky":
                 return CholeskySolver()
             if name == "nystrom":
-                return NystromSolver(random_state)
+                return NystromSolver(random_state, self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)

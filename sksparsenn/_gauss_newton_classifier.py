@@ -56,7 +56,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
           rows as the matrix, its QR factor as preconditioner, and an iteration to a
           relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 1e-4, preconditioned by a randomly pivoted partial Cholesky factor of
+          of 0.1, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
@@ -93,7 +93,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
         the weights of the first and opposite signs, so that f = 0 at the start.
 
-    max_iter : int, default=25
+    max_iter : int, default=6
         Largest number of iterations, those whose step was taken back included.
 
     tol : float >= 0, default=1e-4
@@ -283,6 +283,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    # Weights of samples change from step to step, so that more digits of a step are no gain.
+    _residual = 0.1
+
     def __init__(
         self,
         width=512,
@@ -298,7 +301,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         alpha=0.001,
         output_scale=1.0,
         init="paired",
-        max_iter=25,
+        max_iter=6,
         tol=1e-4,
         n_iter_no_change=10,
         damping="adaptive",

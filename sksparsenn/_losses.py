@@ -99,16 +99,19 @@ class LogLoss:
 
 
 class Hinge:
-    """max(0, 1 - y f) for labels y of -1 and +1, with derivative 0 at the kink [QSY23, Definition 3.4]."""
+    """max(0, 1 - y (f + offset)) for labels y of -1 and +1, with derivative 0 at the kink [QSY23, Definition 3.4]."""
 
     curvature = 1.0
     smooth = False
 
+    def __init__(self, offset):
+        self.offset = np.asarray(offset)
+
     def value(self, f, y):
-        return np.maximum(0, 1 - np.multiply(y, f, dtype=np.float64)).sum(axis=1)
+        return np.maximum(0, 1 - y * np.add(f, self.offset, dtype=np.float64)).sum(axis=1)
 
     def derivative(self, f, y):
-        return np.where(y * f < 1, -y, 0)
+        return np.where(y * (f + self.offset.astype(f.dtype)) < 1, -y, 0)
 
 
 CLASSIFICATION_LOSSES = ("log_loss", "hinge", "squared_error")
@@ -116,7 +119,7 @@ CLASSIFICATION_LOSSES = ("log_loss", "hinge", "squared_error")
 
 def classification_loss(name, offset):
     """The loss of that name on labels of -1 and +1, with the scores that outputs of zero stand for."""
-    return {"log_loss": LogLoss(offset), "hinge": Hinge(), "squared_error": SquaredError()}[name]
+    return {"log_loss": LogLoss(offset), "hinge": Hinge(offset), "squared_error": SquaredError()}[name]
 
 
 def class_shares_as_scores(shares):
@@ -132,3 +135,12 @@ def probabilities(scores):
     if scores.ndim == 1:
         return np.stack([expit(-scores), expit(scores)], axis=1)
     return softmax(scores, axis=1)
+
+
+def probabilities_of_means(scores):
+    """Of all classes, from estimates of the mean labels 2 p - 1, for two classes only of the second."""
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    positive = np.maximum(scores + 1, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / scores.shape[1])

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksparsenn import SketchedGaussNewtonClassifier, SparseShiftedReLUClassifier
-from sksparsenn._losses import LogLoss, classification_loss, probabilities
+from sksparsenn._losses import LogLoss, classification_loss, probabilities, probabilities_of_means
 from sksparsenn._search import SEARCHES
 
 CLASSIFIERS = {
@@ -110,18 +110,21 @@ DERIVATIVES = {
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("loss", ["log_loss", "hinge"])
 def test_weights_of_the_dense_twin(loss, n_classes, search):
-    """Ten steps of gradient descent with momentum, written out with dense matrices."""
+    """Ten steps of gradient descent with momentum, written out with dense matrices.
+
+    Not from the paired start, whose outputs of zero lie on the kink of the shifted hinge.
+    """
     X, labels = table(n_classes, 60)
     weight = np.random.default_rng(1).uniform(0.5, 2.0, 60)
     model = SparseShiftedReLUClassifier(
         30, shift=0.6, loss=loss, learning_rate=0.5, momentum=0.7, alpha=0.0, max_iter=10, tol=0, search=search,
-        random_state=0,
+        init="gaussian", random_state=0,
     ).fit(X, labels, sample_weight=weight)  # fmt: skip
     shares = weight / weight.sum()
     y = 2.0 * labels[:, None] - 1 if n_classes == 2 else 2.0 * (labels[:, None] == np.arange(n_classes)) - 1
     share_of_class = shares @ (y > 0)
     offset = np.log(share_of_class / (1 - share_of_class)) if n_classes == 2 else np.log(share_of_class)
-    offset = 0.0 if loss == "hinge" else offset if n_classes == 2 else offset - offset.mean()
+    offset = np.sign(share_of_class - 0.5) if loss == "hinge" else offset if n_classes == 2 else offset - offset.mean()
     samples = dense_twin.lifted(X, shares)
     W, signs, scale = model.initial_weights_.copy(), model.output_weights_, 2.0 / np.sqrt(30)
     velocity = np.zeros_like(W)
@@ -205,7 +208,7 @@ def test_labels_of_any_kind(name, loss, n_classes):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_probabilities_are_those_of_the_log_loss(name, n_classes):
     X, y = table(n_classes)
-    model = clone(CLASSIFIERS[name]).fit(X, y)
+    model = clone(CLASSIFIERS[name]).set_params(loss="log_loss").fit(X, y)
     scores, p = model.decision_function(X), model.predict_proba(X)
     expected = np.c_[expit(-scores), expit(scores)] if n_classes == 2 else softmax(scores, axis=1)
     np.testing.assert_allclose(p, expected, rtol=1e-12)
@@ -213,14 +216,37 @@ def test_probabilities_are_those_of_the_log_loss(name, n_classes):
     np.testing.assert_array_equal(model.classes_[p.argmax(axis=1)], model.predict(X))
 
 
-@pytest.mark.parametrize(("name", "loss"), [case for case in CASES if case[1] != "log_loss"])
-def test_other_losses_have_no_probabilities(name, loss):
-    model = clone(CLASSIFIERS[name]).set_params(loss=loss)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_probabilities_of_the_squared_error_are_means_of_labels(name, n_classes):
+    X, y = table(n_classes)
+    model = clone(CLASSIFIERS[name]).set_params(loss="squared_error").fit(X, y)
+    scores, p = model.decision_function(X), model.predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    if n_classes == 2:
+        np.testing.assert_allclose(p[:, 1], np.clip((scores + 1) / 2, 0, 1), rtol=1e-12)
+    else:
+        inside = (scores > -1).all(axis=1)
+        np.testing.assert_allclose(p[inside], ((scores + 1) / (scores + 1).sum(axis=1, keepdims=True))[inside])
+    np.testing.assert_array_equal(model.classes_[p.argmax(axis=1)], model.predict(X))
+    # Brier's score of guessing is 1/2 and 2/3.
+    assert ((p - (y[:, None] == np.arange(n_classes))) ** 2).sum(axis=1).mean() < 0.25
+
+
+def test_means_that_speak_for_no_class():
+    np.testing.assert_array_equal(
+        probabilities_of_means(np.array([[-2.0, -3.0, -1.0], [-2, 0, -1]])), [[1 / 3] * 3, [0, 1, 0]]
+    )
+
+
+@pytest.mark.parametrize("name", ["gd", "sgd"])
+def test_the_hinge_has_no_probabilities(name):
+    model = clone(CLASSIFIERS[name]).set_params(loss="hinge")
     assert not hasattr(model, "predict_proba")
     X, y = table(2)
     with pytest.raises(AttributeError) as error:
         model.fit(X, y).predict_proba(X)
-    assert f"loss='{loss}' gives no probabilities: use loss='log_loss'" in str(error.value.__cause__)
+    assert "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error'" in str(error.value.__cause__)
     calibrated = CalibratedClassifierCV(model, cv=2).fit(X, y)
     assert calibrated.predict_proba(X).shape == (len(X), 2)
 
@@ -231,7 +257,7 @@ def test_scores_start_from_the_shares_of_the_classes(name):
     X, y = table(3)
     weight = np.random.default_rng(0).uniform(0.1, 3, len(y)) * (1 + y)
     shares = np.bincount(y, weight) / weight.sum()
-    model = clone(CLASSIFIERS[name]).set_params(alpha=1e12).fit(X, y, sample_weight=weight)
+    model = clone(CLASSIFIERS[name]).set_params(alpha=1e12, loss="log_loss").fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(model.predict_proba(X[:4]), np.tile(shares, (4, 1)), rtol=1e-4)
     model.set_params(fit_intercept=False).fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(model.predict_proba(X[:4]), 1 / 3, rtol=1e-4)
@@ -282,5 +308,7 @@ def test_real_sets_at_defaults(name):
 def test_grid_search_over_width_and_shift(name):
     X, y = table(3)
     grid = {"width": [20, 60], "shift": ["auto", 0.5]}
-    search = GridSearchCV(clone(CLASSIFIERS[name]).set_params(max_iter=5), grid, scoring="neg_log_loss", cv=3).fit(X, y)
+    search = GridSearchCV(
+        clone(CLASSIFIERS[name]).set_params(max_iter=5, loss="log_loss"), grid, scoring="neg_log_loss", cv=3
+    ).fit(X, y)
     assert search.best_score_ > -0.7  # guessing scores -log(3) = -1.1

@@ -18,7 +18,9 @@ from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
 from sksparsenn import (
+    HalfSpaceIndex,
     MarginLists,
+    MaxTree,
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
@@ -511,6 +513,18 @@ def test_other_searches_say_that_they_need_dense_rows(search):
     X, y = table(9)
     with pytest.raises(ValueError, match=rf"search='{search}' needs dense X, .* use search='margin' or 'brute'"):
         SparseShiftedReLURegressor(16, search=search).fit(sparse.csr_array(X), y)
+
+
+def test_search_structures_say_that_they_need_dense_rows():
+    X, W = sparse.csr_array(np.eye(3)), np.eye(3)
+    for build, name in (
+        (lambda: MarginLists(X, W, 0.5), "X"),
+        (lambda: MarginLists(W, X, 0.5), "W"),
+        (lambda: HalfSpaceIndex(X), "points"),
+        (lambda: MaxTree(X, W), "X"),
+    ):
+        with pytest.raises(TypeError, match=rf"{name} is sparse, but has to be dense here; use {name}\.toarray\(\)"):
+            build()
 
 
 @pytest.mark.parametrize("estimator", [SketchedGaussNewtonRegressor, SketchedGaussNewtonClassifier])
