@@ -125,6 +125,17 @@ def test_fit_is_that_on_dense_rows(seed, solver, loss, momentum, alpha, intercep
         np.testing.assert_array_equal(array, copy)
 
 
+def test_stored_zeros_of_the_user_stay():
+    X, y = table(1)
+    stored = sparse.csr_array(X)
+    stored.data[::5] = 0
+    before = stored.copy()
+    ours, twin = fit_both(stored, stored.toarray(), y)
+    assert_equal_fits(ours, twin, stored, stored.toarray())
+    np.testing.assert_array_equal(stored.data, before.data)
+    np.testing.assert_array_equal(stored.indices, before.indices)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("solver", ["gd", "sgd"])
 def test_every_format(format, solver):
