@@ -146,10 +146,10 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
 
     Examples
     --------
-    Rows that are equal, orthogonal and opposite:
+    Rows that are equal, at an angle and orthogonal:
 
     >>> from sksparsenn.ntk import shifted_ntk_kernel
-    >>> shifted_ntk_kernel([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], shift=1.0).round(4)
+    >>> shifted_ntk_kernel([[1.0, 0.0]], [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], shift=1.0).round(4)
     array([[ 0.1587,  0.    , -0.    ]])
 
     As the kernel of a support vector machine:
