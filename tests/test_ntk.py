@@ -172,7 +172,7 @@ def expected_entry(x, y, threshold):
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.5, 3.0, 6.0])
-@pytest.mark.parametrize("lengths", [(1.0, 1.0), (0.4, 3.0)])
+@pytest.mark.parametrize("lengths", [(1.0, 1.0), (0.4, 3.0), (1.0, 1 + 3e-8)])
 def test_kernel_against_quadrature(shift, lengths):
     """Rows at all angles, nearly equal and nearly opposite ones too: at 1e-9 a cosine has no digits left."""
     angles = [0.3, 0.31, 1.0, 1.5, 2.0, 2.6, 3.0, 1e-3, 1e-6, 1e-9, np.pi - 1e-3]
@@ -453,33 +453,23 @@ def test_names_and_containers(diabetes):
 # ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("init", ["paired", "gaussian"])
-def test_lazy_network_takes_the_steps_of_the_linear_model(diabetes, init):
-    """Thirty steps of plain gradient descent, rate eta / B^2: what remains is of the order of 1 / B."""
+def test_lazy_network_takes_the_steps_of_the_linear_model(diabetes):
+    """Thirty steps of plain gradient descent, at a rate divided by B^2: the larger B, the smaller the difference."""
     X, y = diabetes
     standard, width, eta, steps, errors = (y - y.mean()) / y.std(), 60, 5.0, 30, []
-    features = ShiftedNTKFeatures(width, shift=0.8, random_state=0)
-    Psi = features.fit_transform(X)
+    Psi = ShiftedNTKFeatures(width, shift=0.8, random_state=0).fit_transform(X)
+    f, V = 0.0, np.zeros(Psi.shape[1])
+    for _ in range(steps):
+        V -= eta / len(y) * (Psi.T @ (f - standard))
+        f = Psi @ V
     for B in (1e2, 1e4, 1e6):
         model = SparseShiftedReLURegressor(
-            width if init == "gaussian" else 2 * width, shift=0.8, init=init, output_scale=B, learning_rate=eta / B**2,
-            momentum=0, alpha=0.0, max_iter=steps, tol=0, n_iter_no_change=steps, random_state=0,
+            2 * width, shift=0.8, output_scale=B, learning_rate=eta / B**2, momentum=0, alpha=0.0, max_iter=steps,
+            tol=0, n_iter_no_change=steps, random_state=0,
         ).fit(X, y)  # fmt: skip
-        start = 0.0
-        if init == "gaussian":  # which does not start from zero
-            z = features._lifted(X, float)[:, :5] @ model.initial_weights_.T - 0.8
-            start = B / np.sqrt(width) * np.maximum(z, 0) @ model.output_weights_[:, 0]
-        f, V = start, np.zeros(Psi.shape[1])
-        for _ in range(steps):
-            V -= eta / len(y) * (Psi.T @ (f - standard))
-            f = start + Psi @ V
         errors.append(np.abs((model.predict(X) - y.mean()) / y.std() - f).max() / np.abs(f).max())
-    if init == "paired":
-        assert errors[0] > 1e-5  # the comparison sees a network that is not lazy
-        assert errors[1] < 1e-2
-        assert errors[2] < 1e-4
-    else:  # outputs of the order of B at the start move the weights by the order of 1, whatever B is
-        assert max(errors) < 0.5
+    assert 1e-1 > errors[0] > 1e-5  # the comparison sees a network that is not quite lazy
+    assert max(errors[1:]) < 1e-8  # nobody's firing changes
 
 
 @pytest.mark.parametrize("weighted", [False, True])
