@@ -150,7 +150,7 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
 
     >>> from sksparsenn.ntk import shifted_ntk_kernel
     >>> shifted_ntk_kernel([[1.0, 0.0]], [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], shift=1.0).round(4)
-    array([[ 0.1587,  0.    , -0.    ]])
+    array([[0.1587, 0.0435, 0.    ]])
 
     As the kernel of a support vector machine:
 
