@@ -13,6 +13,7 @@ from sksparsenn._inputs import Lift
 from sksparsenn._kernels import transpose_lists
 from sksparsenn._memory import require_memory
 from sksparsenn._network import PAIRS_AT_ONCE, Network, initial_weights
+from sksparsenn._ntk_kernel import firing_threshold
 from sksparsenn._points import padded_rows
 from sksparsenn._sklearn import Interval, _check_sample_weight, _fit_context
 
@@ -288,8 +289,6 @@ class ShiftedNTKFeatures(SphereLift):
         self.sparse_output = sparse_output
         self.random_state = random_state
 
-    _activation = BaseShiftedReLU._activation
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
         """Draw the weights, for the lift to the sphere that X asks for.
@@ -309,7 +308,8 @@ class ShiftedNTKFeatures(SphereLift):
         self : object
             Fitted transformer.
         """
-        shift, threshold = self._activation(share=0.4)
+        shift = float(np.sqrt(0.4 * np.log(self.width))) if self.shift == "auto" else float(self.shift)
+        threshold = firing_threshold(shift, self.threshold)
         dtype, n_lifted = self._fit_lift(X, sample_weight)
         random_state = check_random_state(self.random_state)
         weights, _ = initial_weights(self.width, n_lifted, 1, "gaussian", random_state, dtype)

@@ -153,6 +153,11 @@ def test_automatic_shift_and_weights_are_those_of_the_regressor(diabetes):
     np.testing.assert_array_equal(features.hidden_weights_, paired.initial_weights_[:50])
 
 
+def test_threshold_below_the_shift_is_refused():
+    with pytest.raises(ValueError, match="threshold=0.5 lies below shift=1"):
+        ShiftedNTKFeatures(shift=1.0, threshold=0.5).fit(np.eye(2))
+
+
 def test_names_and_containers(diabetes):
     frame = pandas.DataFrame(diabetes[0], columns=list("abcd"))
     features = ShiftedNTKFeatures(2, shift=0.0, random_state=0).fit(frame)
