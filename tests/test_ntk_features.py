@@ -154,7 +154,7 @@ def test_automatic_shift_and_weights_are_those_of_the_regressor(diabetes):
 
 
 def test_threshold_below_the_shift_is_refused():
-    with pytest.raises(ValueError, match="threshold=0.5 lies below shift=1"):
+    with pytest.raises(ValueError, match=r"threshold=0.5 lies below shift=1"):
         ShiftedNTKFeatures(shift=1.0, threshold=0.5).fit(np.eye(2))
 
 
