@@ -1,18 +1,54 @@
-"""What the estimators share: inputs made ready, predictions, tags."""
+"""What all estimators share: parameters, the opening of a fit, the fitted network, its outputs."""
 
+from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
-from sksparsenn._inputs import Lift, Standardiser
+from sksparsenn._callbacks import CallbackSupportMixin
+from sksparsenn._early_stopping import EarlyStopping
+from sksparsenn._inputs import Lift, Standardiser, in_canonical_order
 from sksparsenn._network import Network, initial_weights
 from sksparsenn._points import padded_rows
+from sksparsenn._search import make_search, require_training_memory
 from sksparsenn._sklearn import Interval, StrOptions, _check_sample_weight
+from sksparsenn._training_state import fingerprint, recalled_random_state
+from sksparsenn._work import Work
 
 
-class BaseShiftedReLU(BaseEstimator):
+class Rows(NamedTuple):
+    """Checked rows that weigh something: X, y as it came, and weights."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+
+
+class Start(NamedTuple):
+    """What training starts from."""
+
+    samples: np.ndarray
+    """On the sphere, zero-padded."""
+    targets: np.ndarray
+    """As the loss compares them with outputs, one column for each output."""
+    weights: np.ndarray
+    network: Network
+    anchor: np.ndarray
+    """Weights at initialisation, towards which the ridge pulls."""
+    n_lifted: int
+    """Columns of the samples that are not padding."""
+    early_stopping: EarlyStopping | None
+    random_state: np.random.RandomState
+    key: str
+    """Tells whether another fit goes on with the same data and objective; empty where nobody will ask."""
+
+
+class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     """A two-layer network with shifted ReLU, of which only the hidden weights are trained."""
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
@@ -24,6 +60,9 @@ class BaseShiftedReLU(BaseEstimator):
         "init": [StrOptions({"paired", "gaussian"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "fit_intercept": ["boolean"],
         "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
@@ -31,19 +70,43 @@ class BaseShiftedReLU(BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    # -- the opening of a fit -----------------------------------------------------------
 
-    def __sklearn_is_fitted__(self):
-        """A fit that was interrupted leaves n_features_in_ behind, but no network."""
-        return hasattr(self, "hidden_weights_")
+    def _start(self, X, y, sample_weight, held_out, *, in_batches, continues, classes=None):
+        """Validate, hold out, lift, initialise."""
+        self._check_width()
+        shift, threshold = self._activation()
+        rows = self._read(X, y, sample_weight, reset=not continues)
+        random_state = check_random_state(self.random_state)
+        memory = self._training if continues else {}
+        random_state = recalled_random_state(memory) or random_state
+        rows, held_out = self._hold_out(rows, held_out, memory)
+        if not continues:
+            self._learn_targets(rows.y, classes)
+        targets, weights = self._encode(rows.y), self._balanced(rows.y, rows.weights)
+        lift, units = self._units_of(rows.X, targets, weights, continues)
+        X = rows.X
+        if in_batches:
+            X, targets, weights = in_canonical_order(X, targets, weights)
+        samples = lift(X, X.dtype)
+        n_lifted = X.shape[1] + lift.n_added
+        require_training_memory(samples, self.width)
+        network, anchor = self._first_network(
+            n_lifted, targets.shape[1], shift, threshold, random_state, X.dtype, continues, memory
+        )
+        objective_targets = self._objective_targets(targets, units, X.dtype)
+        self._centre, self._constant = lift
+        self._target_mean, self._target_scale = units
+        early_stopping = self._make_early_stopping(held_out, network, in_batches)
+        asked = self.warm_start
+        key = fingerprint(samples, objective_targets, weights, self.alpha, getattr(self, "loss", "")) if asked else ""
+        return Start(
+            samples, objective_targets, weights, network, anchor, n_lifted, early_stopping, random_state, key
+        )
 
-    # -- inputs -------------------------------------------------------------------------
-
-    def _activation(self, share):
+    def _activation(self):
         """Shift and threshold as numbers; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
+        share = self._shift_share
         shift = float(np.sqrt(share * np.log(self.width))) if self.shift == "auto" else float(self.shift)
         threshold = shift if self.threshold is None else float(self.threshold)
         if threshold < shift:
@@ -60,85 +123,140 @@ class BaseShiftedReLU(BaseEstimator):
                 "use an even width or init='gaussian'."
             )
 
-    def _read(self, X, y, sample_weight):
-        """Checked X, y as a float64 matrix, and weights, without the rows that weigh nothing."""
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, order="C")
-        y = np.asarray(y, dtype=np.float64)
-        if not np.isfinite(y).all():
-            raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
+    def _read(self, X, y, sample_weight, *, reset=True, name="sample_weight"):
+        """Checked rows, without those that weigh nothing."""
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], order="C", reset=reset, **self._target_checks
+        )
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weights.sum() > 0:
-            raise ValueError("sample_weight is zero for every sample: nothing is left to fit.")
-        single_output = y.ndim == 1
-        y = y.reshape(len(X), -1)
+            raise ValueError(f"{name} is zero for every sample: nothing is left to fit.")
         if not weights.all():
             kept = weights > 0
             X, y, weights = X[kept], y[kept], weights[kept]
-        return X, y, weights, single_output
+        return Rows(X, y, weights)
 
     def _continues(self):
         """Whether this fit goes on from the last one."""
         return self.warm_start and hasattr(self, "hidden_weights_")
 
-    def _standard_units(self, X, y, weights):
-        """The maps to the sphere and to standard units: of the last fit if this one continues it, else fitted here."""
-        if self._continues():
-            return Lift(self._centre, self._constant), Standardiser(self._target_mean, self._target_scale)
+    def _units_of(self, X, targets, weights, continues):
+        """The maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
+        if continues:
+            return Lift(self._centre, self._constant), self._units()
         shares = weights / weights.sum()
         lift = Lift.fit(X, shares, self.fit_intercept, self.intercept_scaling)
-        return lift, Standardiser.fit(y, shares, self.fit_intercept)
+        return lift, self._target_units(targets, shares)
 
-    def _first_network(self, n_features, n_outputs, shift, threshold, random_state, dtype):
+    def _first_network(self, n_features, n_outputs, shift, threshold, random_state, dtype, continues, memory):
         """The network to start from, and the weights that the ridge pulls towards."""
-        if self._continues():
+        if continues:
             shape = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
             if shape != (self.width, n_outputs):
                 raise ValueError(
-                    f"warm_start continues a network of width {shape[0]} with {shape[1]} outputs, "
-                    f"but width={self.width} and y has {n_outputs}; set warm_start=False to start anew."
+                    f"training goes on from a network of width {shape[0]} with {shape[1]} outputs, "
+                    f"but width={self.width} and y asks for {n_outputs}; set warm_start=False and call fit "
+                    "to start anew."
                 )
-            weights, signs = self.hidden_weights_.astype(dtype), self.output_weights_.astype(dtype)
+            weights = memory.get("weights", self.hidden_weights_).astype(dtype)
+            signs = self.output_weights_.astype(dtype)
             anchor = padded_rows(self.initial_weights_.astype(dtype))
         else:
             weights, signs = initial_weights(self.width, n_features, n_outputs, self.init, random_state, dtype)
             anchor = weights
         return Network(padded_rows(weights), signs, shift, threshold, float(self.output_scale)), anchor
 
-    def _store(self, network, weights, anchor, n_features, lift, standardiser, single_output):
-        """Keep the fitted network as plain arrays and numbers."""
-        self.hidden_weights_ = np.ascontiguousarray(weights[:, :n_features])
-        self.initial_weights_ = np.ascontiguousarray(anchor[:, :n_features])
-        self.output_weights_ = network.signs
-        self.shift_, self.threshold_ = network.shift, network.threshold
-        self._scale = network.output_scale
-        self._centre, self._constant = lift
-        self._target_mean, self._target_scale = standardiser
-        self._single_output = single_output
+    # -- validation ---------------------------------------------------------------------
 
-    # -- predictions --------------------------------------------------------------------
+    def _hold_out(self, rows, given, memory):
+        """Rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
+        X_val, y_val, sample_weight_val = given
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                missing = "y_val" if y_val is None else "X_val"
+                raise ValueError(f"{missing} is missing: X_val and y_val have to be given together.")
+            if self.early_stopping is False:
+                raise ValueError("X_val is given, but early_stopping=False; set early_stopping to 'auto' or True.")
+            return rows, self._read(X_val, y_val, sample_weight_val, reset=False, name="sample_weight_val")
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val is given without X_val and y_val.")
+        if self.early_stopping is not True:
+            return rows, None
+        self._split_seed = memory.get("split_seed", check_random_state(self.random_state).randint(2**31 - 1))
+        stratify = rows.y if is_classifier(self) else None
+        parts = train_test_split(
+            *rows, test_size=self.validation_fraction, random_state=self._split_seed, stratify=stratify
+        )
+        return Rows(*parts[::2]), Rows(*parts[1::2])
 
-    def predict(self, X):
-        """Predict targets.
+    def _make_early_stopping(self, held_out, network, in_batches):
+        if held_out is None:
+            return None
+        targets = self._encode(held_out.y)
+        samples = Lift(self._centre, self._constant)(held_out.X, network.weights.dtype)
+        search = make_search(
+            "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
+        )
 
-        Rows are evaluated in chunks of bounded memory; a row's prediction does not
-        depend on the rows predicted with it.
+        def score(outputs):
+            return self._score_outputs(outputs, targets, held_out.weights)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
+        return EarlyStopping(samples, score, search, self.tol, self.n_iter_no_change)
 
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the precision that the model was fitted in.
-        """
-        check_is_fitted(self)
+    # -- the fitted network -------------------------------------------------------------
+
+    def _fitted(self, start, weights):
+        """The attributes of a fitted network with these weights: plain arrays and numbers."""
+        network = start.network
+        return {
+            "hidden_weights_": np.ascontiguousarray(weights[:, : start.n_lifted]),
+            "initial_weights_": np.ascontiguousarray(start.anchor[:, : start.n_lifted]),
+            "output_weights_": network.signs,
+            "shift_": network.shift,
+            "threshold_": network.threshold,
+            "_scale": network.output_scale,
+        }
+
+    def _store_work(self, work_curve):
+        """The counted work of the search, one array for each quantity."""
+        self.pairs_evaluated_curve_ = np.array([work.pairs_evaluated for work in work_curve])
+        self.nodes_visited_curve_ = np.array([work.nodes_visited for work in work_curve])
+        self.neurons_rescanned_curve_ = np.array([work.neurons_rescanned for work in work_curve])
+
+    def _work_curve(self):
+        """The same as one record for each iteration."""
+        curves = self.pairs_evaluated_curve_, self.nodes_visited_curve_, self.neurons_rescanned_curve_
+        return [Work(*counts) for counts in zip(*(curve.tolist() for curve in curves), strict=True)]
+
+    def _store_validation(self, early_stopping):
+        """What early stopping saw, if it was used; else no such attributes."""
+        for name in ("validation_scores_", "best_iteration_", "best_validation_score_"):
+            vars(self).pop(name, None)
+        if early_stopping is not None:
+            self.validation_scores_ = np.array(early_stopping.scores)
+            self.best_iteration_ = early_stopping.best_iteration
+            self.best_validation_score_ = early_stopping.best_score
+
+    @contextmanager
+    def _unchanged_on_failure(self):
+        """If training fails or is interrupted, the estimator stays what it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            during = vars(self)
+            kept = {name: value for name, value in during.items() if "callback" in name}
+            during.clear()
+            during.update(before | kept)
+            raise
+
+    def _units(self):
+        return Standardiser(self._target_mean, self._target_scale)
+
+    def _network_outputs(self, X):
+        """The network's outputs, in its own units."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        outputs = self._network().outputs(Lift(self._centre, self._constant)(X, self.hidden_weights_.dtype))
-        y = Standardiser(self._target_mean, self._target_scale).inverse(outputs)
-        return y.ravel() if self._single_output else y
-
-    def _network(self):
-        return Network(
+        network = Network(
             padded_rows(self.hidden_weights_), self.output_weights_, self.shift_, self.threshold_, self._scale
         )
+        return network.outputs(Lift(self._centre, self._constant)(X, self.hidden_weights_.dtype))

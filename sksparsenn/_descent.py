@@ -44,14 +44,14 @@ class Options:
     alpha: float
     batch_size: int | None
     max_iter: int
-    tol: float
-    n_iter_no_change: int
-    average: str
+    stream: bool = False
+    """Whether the samples are a part of a stream, each of which is visited once."""
 
     @property
     def adaptive(self):
-        """Whether steps are sized by what they did: full batches, a smooth loss and no rate from the user."""
-        return self.batch_size is None and self.learning_rate == "auto" and self.loss.smooth
+        """Whether steps are sized by what they did: always all samples, a smooth loss and no rate from the user."""
+        always_all = self.batch_size is None and not self.stream
+        return always_all and self.learning_rate == "auto" and self.loss.smooth
 
 
 @dataclass
@@ -65,7 +65,11 @@ class State:
     velocity: np.ndarray
     learning_rate: float = np.nan
     rate_limit: float = np.nan
-    ridge: float = 0.0
+    kernel_unit: float = np.nan
+    """Weighted mean of the tangent kernel's diagonal at the start."""
+    ridge: float = np.nan
+    measured: bool = False
+    """Whether the learning rate and the ridge are known in absolute terms; a stream measures each part."""
     n_steps: int = 0
     firing: Firing | None = None
     last_loss: float = np.inf
@@ -76,25 +80,29 @@ class State:
     work_curve: list = field(default_factory=list)
     stop_reason: str = "max_iter"
 
+    remembered = (
+        "velocity", "learning_rate", "rate_limit", "kernel_unit", "n_steps", "last_loss", "best_loss", "best_weights",
+        "loss_curve", "firing_fraction_curve",
+    )  # fmt: skip
+
     def curvature(self, data):
         """lambda_max(H) for the neurons that fire now."""
         network = self.network
         return largest_curvature(self.firing, data.X, network.signs, network.scale, data.shares)
 
 
-def descend(data, state, search, options, random_state, report=None):
+def descend(data, state, search, options, random_state, output_rule, stopping, early_stopping=None, progress=None):
     """Run the solver from `state`, which is changed in place; returns the weights to keep.
 
-    `report(iteration, state)` is called after every iteration: a step of gradient
-    descent, or an epoch of stochastic gradient descent.
+    `progress` is told when an iteration, a step of gradient descent or an epoch of
+    stochastic gradient descent, begins and ends, and may ask to stop.
     """
-    steps = 1 if options.batch_size is None else max(1, round(len(data.X) / options.batch_size))
-    draw = BatchSampler(data, options.batch_size, random_state)
-    output_rule = OutputRule(options.average, random_state)
-    stopping = Stopping(options.tol, options.n_iter_no_change, noisy=options.batch_size is not None)
-    for iteration in range(options.max_iter):
+    draw = (SinglePass if options.stream else BatchSampler)(data, options.batch_size, random_state)
+    for _ in range(options.max_iter):
+        if progress is not None:
+            progress.begin_iteration()
         measured = []
-        for _ in range(steps):
+        for _ in range(draw.n_batches):
             # 1. The batch: all samples, or some drawn with probability equal to their share.
             measured.append(take_step(draw(), data, state, search, options))
             output_rule.note(state.network.weights)
@@ -103,12 +111,17 @@ def descend(data, state, search, options, random_state, report=None):
         state.firing_fraction_curve.append(float(np.mean(fractions)))
         state.work_curve.append(sum(works, Work(0, 0, 0)))
         refuse_divergence(state, options)
-        if report is not None:
-            report(iteration, state)
-        if stopping.reached(state.loss_curve):
+        # 5. Stop if the loss, or the score on validation samples, has ceased to improve.
+        network = state.network._replace(weights=output_rule.weights(state.network.weights))
+        if early_stopping is not None and early_stopping.reached(network):
+            state.stop_reason = "validation"
+        if stopping is not None and stopping.reached(state.loss_curve):
             state.stop_reason = "tol"
+        if progress is not None and progress.end_iteration(state):
+            state.stop_reason = "callback"
+        if state.stop_reason != "max_iter":
             break
-    return output_rule.weights(state.network.weights)
+    return output_rule.weights(state.network.weights) if early_stopping is None else early_stopping.best_weights
 
 
 def take_step(batch, data, state, search, options):
@@ -117,8 +130,8 @@ def take_step(batch, data, state, search, options):
     # 2. Who fires, exactly, and forward over firing pairs.
     state.firing, outputs, work = search.forward(network, batch.samples, state.firing)
     fraction = state.firing.n_pairs / (len(batch.X) * len(weights))
-    if np.isnan(state.learning_rate):
-        set_learning_rate(state, batch, data, options)
+    if not state.measured:
+        set_units(state, batch, data, options)
     # 3. The loss, and what it asks of every output.
     loss = objective(outputs, batch, state, options.loss)
     if options.adaptive and takes_back_step(state, loss, data, options):
@@ -164,7 +177,7 @@ def moved_neurons(state, options):
 # -- step sizes ---------------------------------------------------------------------------
 
 
-def set_learning_rate(state, batch, data, options):
+def set_units(state, batch, data, options):
     """The ridge in absolute terms, and the learning rate if it is "auto", from who fires at the start.
 
     With H = sum_i shares_i J_i^T J_i, gradient descent is stable below 2 / lambda_max(H); the
@@ -173,8 +186,11 @@ def set_learning_rate(state, batch, data, options):
     Belkin 2018]; momentum adds up the noise of 1 / (1 - momentum) steps, and beta grows by
     that factor.
     """
+    state.measured = True
     diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
-    state.ridge = options.alpha * float((batch.shares * diagonal).sum()) / data.total_weight
+    if np.isnan(state.kernel_unit):
+        state.kernel_unit = float((batch.shares * diagonal).sum())
+    state.ridge = options.alpha * state.kernel_unit / data.total_weight
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
         return
@@ -183,7 +199,17 @@ def set_learning_rate(state, batch, data, options):
         noise = options.loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
         curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
     curvature += state.ridge
-    state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
+    rate = 1 / curvature if curvature > 0 else 1.0
+    # A stream must not outrun the steepest part it has seen.
+    state.learning_rate = state.rate_limit = np.fmin(rate, state.learning_rate) if options.stream else rate
+
+
+def goes_on(state, data, options):
+    """Take up the units of the training that `state` remembers, rather than measure them."""
+    state.measured = True
+    state.ridge = options.alpha * state.kernel_unit / data.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
 
 
 def takes_back_step(state, loss, data, options):
@@ -247,6 +273,7 @@ class BatchSampler:
 
     def __init__(self, data, batch_size, random_state):
         self.data, self.batch_size, self.random_state = data, batch_size, random_state
+        self.n_batches = 1 if batch_size is None else max(1, round(len(data.X) / batch_size))
         self.cumulated = np.cumsum(data.shares)
 
     def __call__(self):
@@ -258,15 +285,34 @@ class BatchSampler:
         return Batch(samples, np.ascontiguousarray(data.X[samples]), data.y[samples], times / self.batch_size)
 
 
+class SinglePass:
+    """Batches in which each sample comes once, in random order; what a sample weighs, it weighs in its batch."""
+
+    def __init__(self, data, batch_size, random_state):
+        self.data = data
+        n = len(data.X)
+        self.n_batches = 1 if batch_size is None else -(-n // batch_size)
+        self.parts = iter(np.array_split(random_state.permutation(n), self.n_batches))
+
+    def __call__(self):
+        data = self.data
+        if self.n_batches == 1:
+            return Batch(None, *data[:3])
+        samples = np.sort(next(self.parts))
+        shares = data.shares[samples] * len(data.X) / len(samples)
+        return Batch(samples, np.ascontiguousarray(data.X[samples]), data.y[samples], shares)
+
+
 class OutputRule:
     """Which weights training returns: the last, the mean, or those after a uniformly random step [QSY23 Alg. 1].
 
     The random step is drawn as the steps go by, so it is uniform among the steps taken.
     """
 
-    def __init__(self, average, random_state):
-        self.average, self.kept, self.n_steps = average, None, 0
-        self.random_state = np.random.RandomState(random_state.randint(2**31 - 1)) if average == "random" else None
+    remembered = "kept", "n_steps", "seed"
+
+    def __init__(self, average, seed):
+        self.average, self.seed, self.kept, self.n_steps = average, seed, None, 0
 
     def note(self, weights):
         self.n_steps += 1
@@ -274,19 +320,25 @@ class OutputRule:
             if self.kept is None:
                 self.kept = np.zeros(weights.shape)
             self.kept += (weights - self.kept) / self.n_steps
-        elif self.average == "random" and self.random_state.uniform() * self.n_steps < 1:
+        elif self.average == "random" and self._draw() * self.n_steps < 1:
             self.kept = weights.copy()
 
     def weights(self, last):
-        return last if self.kept is None else self.kept.astype(last.dtype)
+        return last if self.kept is None else self.kept.astype(last.dtype, copy=False)
+
+    def _draw(self):
+        """A number for this step, the same if training was interrupted and taken up again."""
+        return np.random.default_rng([self.seed, self.n_steps]).uniform()
 
 
 class Stopping:
     """True once the loss has not fallen by tol below its best for a number of iterations in a row.
 
-    Losses of batches are noisy: there, that number of losses is averaged, and the average
-    compared with the one before it.
+    Losses of batches are noisy, and those with kinks go up and down: there, that number of
+    losses is averaged, and the average compared with the one before it.
     """
+
+    remembered = "best", "waited"
 
     def __init__(self, tol, n_iter_no_change, noisy):
         self.tol, self.n_iter_no_change, self.noisy = tol, n_iter_no_change, noisy

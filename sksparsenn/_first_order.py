@@ -1,299 +1,36 @@
-"""SparseShiftedReLURegressor: a wide shifted-ReLU network trained by exact sparse gradient descent."""
+"""First-order training: gradient descent and SGD over firing pairs, for the regressor and the classifier."""
 
 from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
 
 from sksparsenn._base import BaseShiftedReLU
-from sksparsenn._descent import Data, Options, State, descend
-from sksparsenn._losses import REGRESSION_LOSSES
-from sksparsenn._search import SEARCHES, make_search, require_training_memory
+from sksparsenn._callbacks import Progress
+from sksparsenn._descent import Data, Options, OutputRule, State, Stopping, descend, goes_on
+from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
+from sksparsenn._training_state import recall, remember
 
 
-class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
-    """A wide two-layer network with shifted ReLU, trained by gradient descent on the neurons that fire.
+class SparseShiftedReLU(BaseShiftedReLU):
+    """What SparseShiftedReLURegressor and SparseShiftedReLUClassifier share."""
 
-    Of ``width`` hidden neurons, only a small share fires on any sample.  Training
-    finds exactly those, by geometric search, and computes with nothing else: the
-    weights are those of a dense implementation, at a cost per step that grows slower
-    than the width.
-
-    Samples are lifted to the unit sphere: with c the weighted mean of X and u the
-    constant ``intercept_scaling`` times the root mean square of ||x - c||,
-    ``x -> (x - c, u) / ||(x - c, u)||``.  Targets are centred and divided by their
-    standard deviation, output by output.  In these units the network is::
-
-        f_o(x) = output_scale / sqrt(width) * sum_r a_ro (<w_r, x> - shift)
-                 over the neurons r that fire: <w_r, x> > threshold,
-
-    and training changes the hidden weights W, never the signs a_ro, to minimise::
-
-        1 / S * sum_i s_i sum_o loss(f_o(x_i), y_io) + alpha * t / (2 S) * ||W - W_0||^2,
-
-    where s_i are the sample weights, S their sum, W_0 the initial weights and t the
-    weighted mean of the tangent kernel's diagonal at the start, output_scale^2 / width
-    times the number of neurons that fire on a sample.
-
-    Parameters
-    ----------
-    width : int, default=1024
-        Number of hidden neurons; even for ``init="paired"``.
-
-    shift : "auto" or float >= 0, default="auto"
-        Shift b of the ReLU.  "auto" is sqrt(0.4 ln width), for which about
-        width^0.8 neurons fire on a sample at the start [1]_.
-
-    threshold : float, default=None
-        A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
-        None means threshold = shift, the activation of the papers.  A larger number
-        (a truncated ReLU) lets fewer neurons fire without changing the values of
-        those that do; a smaller one is refused.
-
-    solver : {"gd", "sgd"}, default="gd"
-        "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
-        them with replacement, with probability proportional to their weight, and an
-        iteration is an epoch: as many batches as make up the number of samples [2]_.
-
-    search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
-        How the firing neurons are found.  All searches are exact and lead to the
-        same weights, bit for bit; they differ in time and memory.
-
-        - "margin": lists of the samples near each neuron's threshold, see
-          `MarginLists`;
-        - "data": a static half-space index over the samples [1]_ (Algorithm 3);
-        - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
-          [2]_ (Algorithm 1), see `HalfSpaceIndex`;
-        - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
-        - "brute": all pairs, in cache-sized blocks.
-
-        "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
-        tree over the initial weights pays, which takes few features, and
-        "brute" elsewhere.
-
-    loss : {"squared_error", "huber", "absolute_error"}, default="squared_error"
-        1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the
-        target), or |r|, with r = f - y in standard units.
-
-    alpha : float >= 0, default=0.003
-        Strength of the ridge towards the initial weights, relative to the mean
-        diagonal of the tangent kernel.
-
-    output_scale : float > 0, default=2.0
-        Factor B of the output [2]_.  A large one keeps the weights near their start, the regime of
-        the tangent kernel; a small one lets them travel and learn features.
-
-    init : {"paired", "gaussian"}, default="paired"
-        w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start [2]_.
-
-    learning_rate : "auto" or float > 0, default="auto"
-        Step size.  "auto" starts from 1 / lambda_max of sum_i s_i / S J_i^T J_i
-        (found by power iteration over firing pairs); with solver "gd" and a smooth
-        loss it is then adapted to what steps do: see Notes.
-
-    momentum : float in [0, 1), default=0.99
-
-    nesterovs_momentum : bool, default=True
-
-    batch_size : int, default=200
-        Samples drawn for a step of solver "sgd"; ignored by "gd".
-
-    max_iter : int, default=500
-        Largest number of iterations: steps of "gd", epochs of "sgd".
-
-    tol : float >= 0, default=1e-6
-        Training stops when the loss has not fallen by tol below its best for
-        ``n_iter_no_change`` iterations in a row; for "sgd", when the mean loss of that many
-        epochs has not fallen by tol below that of as many before.
-
-    n_iter_no_change : int, default=10
-
-    average : {"last", "mean", "random"}, default="last"
-        Which weights to keep: those after the last step, the mean over all steps, or
-        those after a uniformly random step, the rule analysed in [2]_.
-
-    fit_intercept : bool, default=True
-        Whether to centre X and y and append the constant coordinate.  Without, rows
-        of X are only divided by their length, and y by its root mean square.
-
-    intercept_scaling : float > 0, default=1.0
-        The constant coordinate in units of the root mean square length of centred rows.
-
-    random_state : int, RandomState instance or None, default=None
-        Determines initial weights, batches and the random step.
-
-    warm_start : bool, default=False
-        Whether `fit` continues from the last fit's weights and units.
-
-    verbose : bool or int, default=False
-        Whether to print a line per iteration.
-
-    Attributes
-    ----------
-    hidden_weights_ : ndarray of shape (width, n_lifted)
-        Trained weights w_r, in lifted coordinates: the features, then the constant.
-
-    initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.
-
-    output_weights_ : ndarray of shape (width, n_outputs)
-        Output signs a_ro.
-
-    shift_, threshold_ : float
-        The numbers in use.
-
-    learning_rate_ : float
-        The step size at the end.
-
-    loss_curve_ : ndarray of shape (n_iter_,)
-        Objective before each step, in standard units (mean over an epoch's batches
-        for "sgd"): for the squared error, 0.5 is the loss of predicting the mean.
-
-    firing_fraction_curve_ : ndarray of shape (n_iter_,)
-        Share of the pairs (neuron, sample) that fired.
-
-    pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
-        Work of the search in each iteration: inner products computed, tree nodes
-        tested, neurons whose samples were searched anew.
-
-    search_ : str
-        The search that was used.
-
-    stop_reason_ : {"tol", "max_iter"}
-        Why training ended.
-
-    n_iter_ : int
-        Iterations run.
-
-    n_features_in_ : int
-        Features seen in `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if X had names that are all strings.
-
-    Raises
-    ------
-    ValueError
-        For input that cannot be used, and if training diverges: the message says
-        what was wrong and what to change.
-    MemoryError
-        If the search would not fit into memory; the message names the amount.
-
-    See Also
-    --------
-    HalfSpaceIndex, MaxTree, MarginLists : The searches by themselves.
-
-    Notes
-    -----
-    Departures from the papers:
-
-    1. Samples are centred and lifted, targets standardised; the papers assume unit
-       samples.
-    2. Steps carry momentum by default.  With ``learning_rate="auto"`` and solver "gd",
-       a step that raised the loss drops the velocity and estimates lambda_max anew; one
-       that raised it by more than a tenth is taken back and the rate halved.
-    3. For "sgd" with ``learning_rate="auto"`` the rate is s / (beta + (s - 1) lambda_max)
-       with s the batch size and beta the largest diagonal entry of the tangent kernel
-       over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
-       2018); for the absolute error it falls with the square root of the steps taken.
-    4. Margin lists are not in the papers.
-
-    float32 input is computed in float32, all other in float64.  Results are the same
-    bits for any number of threads.
-
-    References
-    ----------
-    .. [1] Z. Song, S. Yang and R. Zhang, "Does Preprocessing Help Training
-       Over-parameterized Neural Networks?", NeurIPS 2021.
-    .. [2] L. Qin, Z. Song and Y. Yang, "Efficient SGD Neural Network Training via
-       Sublinear Activated Neuron Identification", 2023.
-    .. [3] Y. Deng, H. Hu, Z. Song, O. Weinstein and D. Zhuo, "Training
-       Overparametrized Neural Networks in Sublinear Time", ITCS 2024.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.model_selection import train_test_split
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from sksparsenn import SparseShiftedReLURegressor
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> model = make_pipeline(
-    ...     StandardScaler(), SparseShiftedReLURegressor(alpha=10, random_state=0)
-    ... )
-    >>> print(f"{model.fit(X_train, y_train).score(X_test, y_test):.2f}")
-    0.36
-    """
+    _shift_share = 0.4
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
         "solver": [StrOptions({"gd", "sgd"})],
         "search": [StrOptions({"auto", *SEARCHES})],
-        "loss": [StrOptions(set(REGRESSION_LOSSES))],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "average": [StrOptions({"last", "mean", "random"})],
     }
 
-    def __init__(
-        self,
-        width=1024,
-        *,
-        shift="auto",
-        threshold=None,
-        solver="gd",
-        search="auto",
-        loss="squared_error",
-        alpha=0.003,
-        output_scale=2.0,
-        init="paired",
-        learning_rate="auto",
-        momentum=0.99,
-        nesterovs_momentum=True,
-        batch_size=200,
-        max_iter=500,
-        tol=1e-6,
-        n_iter_no_change=10,
-        average="last",
-        fit_intercept=True,
-        intercept_scaling=1.0,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-    ):
-        self.width = width
-        self.shift = shift
-        self.threshold = threshold
-        self.solver = solver
-        self.search = search
-        self.loss = loss
-        self.alpha = alpha
-        self.output_scale = output_scale
-        self.init = init
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.average = average
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
@@ -301,86 +38,141 @@ class SparseShiftedReLURegressor(RegressorMixin, BaseShiftedReLU):
         X : array-like of shape (n_samples, n_features)
             Samples.  float32 is computed in float32, everything else in float64.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+        y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
+            Targets or labels.
 
         sample_weight : array-like of shape (n_samples,), optional
             A sample of weight 2 counts as two samples.
+
+        X_val, y_val : array-like, optional
+            Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
+            same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        sample_weight_val : array-like of shape (n_validation_samples,), optional
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        # Validate, lift, initialise.
-        self._check_width()
-        shift, threshold = self._activation(share=0.4)
-        X, y, weights, single_output = self._read(X, y, sample_weight)
-        random_state = check_random_state(self.random_state)
-        lift, standardiser = self._standard_units(X, y, weights)
-        if self.solver == "sgd":
-            X, y, weights = in_canonical_order(X, y, weights)
-        samples = lift(X, X.dtype)
-        data = Data(samples, standardiser(y, X.dtype), weights / weights.sum(), float(weights.sum()))
-        require_training_memory(samples, self.width)
-        n_lifted = X.shape[1] + lift.n_added
-        network, anchor = self._first_network(n_lifted, y.shape[1], shift, threshold, random_state, X.dtype)
+        with self._unchanged_on_failure():
+            # Validate, hold out, lift, initialise.
+            continues = self._continues()
+            held_out = X_val, y_val, sample_weight_val
+            start = self._start(
+                X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues
+            )
+            data = Data(start.samples, start.targets, start.weights / start.weights.sum(), float(start.weights.sum()))
+            network, options = start.network, self._options()
+            search = make_search(
+                self.search, start.samples, network.weights, network.threshold, in_batches=self.solver == "sgd"
+            )
+            state = State(network, start.anchor, np.zeros_like(network.weights))
+            output_rule = self._output_rule(start.random_state, continues)
+            noisy = self.solver == "sgd" or not options.loss.smooth
+            stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
+            parts = state, output_rule, stopping, start.early_stopping
+            if continues and self._training.get("key") == start.key:
+                self._recall_parts(*parts)
+                goes_on(state, data, options)
 
-        # Search, forward, loss, step, maintain.
-        search = make_search(self.search, samples, network.weights, threshold, in_batches=self.solver == "sgd")
-        state = State(network, anchor, np.zeros_like(network.weights))
-        kept = descend(data, state, search, self._options(), random_state, self._reporter())
+            # Search, forward, loss, step, maintain.
+            progress = Progress(
+                self, X, y, sample_weight, self.max_iter,
+                lambda state: self._fitted(start, state.network.weights.copy()), self._line(start.early_stopping),
+            )  # fmt: skip
+            kept = descend(data, state, search, options, start.random_state, *parts[1:], progress)
 
-        # Store.
-        self._store(network, kept, anchor, n_lifted, lift, standardiser, single_output)
-        self.search_ = search.name
-        self.learning_rate_ = state.learning_rate
-        self.loss_curve_ = np.array(state.loss_curve)
-        self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)
-        self.pairs_evaluated_curve_ = np.array([work.pairs_evaluated for work in state.work_curve])
-        self.nodes_visited_curve_ = np.array([work.nodes_visited for work in state.work_curve])
-        self.neurons_rescanned_curve_ = np.array([work.neurons_rescanned for work in state.work_curve])
-        self.n_iter_ = len(state.loss_curve)
-        self.stop_reason_ = state.stop_reason
+            # Store.
+            self._store(start, state, kept, search, data.total_weight)
+            self._training = self._memory(start, state, kept, parts) if self.warm_start else {}
+            progress.end(state)
         return self
 
-    def _options(self):
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        """One pass over a part of a stream."""
+        if self.early_stopping is True:
+            raise ValueError("partial_fit sees every sample once and cannot hold any out; set early_stopping=False.")
+        with self._unchanged_on_failure():
+            # Validate, lift, initialise.
+            continues = hasattr(self, "hidden_weights_")
+            start = self._start(
+                X, y, sample_weight, (None, None, None), in_batches=True, continues=continues, classes=classes
+            )
+            weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
+            data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
+            network, options = start.network, self._options(stream=True)
+            search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=True)
+            state = State(network, start.anchor, np.zeros_like(network.weights))
+            output_rule = self._output_rule(start.random_state, continues)
+            if continues:
+                self._recall_parts(state, output_rule)
+
+            # Search, forward, loss, step, maintain.
+            kept = descend(data, state, search, options, start.random_state, output_rule, stopping=None)
+
+            # Store.
+            self._store(start, state, kept, search, data.total_weight)
+            self._training = self._memory(start, state, kept, (state, output_rule))
+        return self
+
+    def _options(self, stream=False):
         return Options(
-            loss=REGRESSION_LOSSES[self.loss],
+            loss=self._make_loss(),
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
             alpha=self.alpha,
             batch_size=self.batch_size if self.solver == "sgd" else None,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            average=self.average,
+            max_iter=1 if stream else self.max_iter,
+            stream=stream,
         )
 
-    def _reporter(self):
-        """What to call after each iteration: prints one line if verbose."""
+    # -- going on where training stopped --------------------------------------------------
+
+    def _output_rule(self, random_state, continues):
+        fresh = self.average == "random" and not (continues and self._training)
+        return OutputRule(self.average, random_state.randint(2**31 - 1) if fresh else None)
+
+    def _recall_parts(self, *parts):
+        """Put the parts of training, the first of which is its state, back to where the last fit stopped."""
+        recall(self._training, *parts)
+        if self._training:
+            parts[0].work_curve = self._work_curve()
+
+    def _memory(self, start, state, kept, parts):
+        """What a later fit needs to go on exactly where this one stopped."""
+        memory = {"key": start.key}
+        if kept is not state.network.weights:
+            memory["weights"] = state.network.weights[:, : start.n_lifted].copy()
+        if start.early_stopping is not None:
+            memory["split_seed"] = self._split_seed
+        return memory | remember(*parts, random_state=start.random_state)
+
+    def _store(self, start, state, kept, search, weight_seen):
+        """Keep the fitted network and the record of training."""
+        vars(self).update(self._fitted(start, kept))
+        self._weight_seen = weight_seen
+        self.search_ = search.name
+        self.learning_rate_ = state.learning_rate
+        self.loss_curve_ = np.array(state.loss_curve)
+        self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)
+        self._store_work(state.work_curve)
+        self.n_iter_ = len(state.loss_curve)
+        self.stop_reason_ = state.stop_reason
+        self._store_validation(start.early_stopping)
+
+    def _line(self, early_stopping):
+        """What to print after an iteration, if verbose."""
         if not self.verbose:
             return None
-        start = perf_counter()
+        begin = perf_counter()
 
-        def report(iteration, state):
-            print(
-                f"iteration {iteration + 1}: loss {state.loss_curve[-1]:.6g}, "
-                f"{state.firing_fraction_curve[-1]:.2%} of pairs fire, {perf_counter() - start:.2f} s"
+        def line(state):
+            score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
+            return (
+                f"iteration {len(state.loss_curve)}: loss {state.loss_curve[-1]:.6g}, {score}"
+                f"{state.firing_fraction_curve[-1]:.2%} of pairs fire, {perf_counter() - begin:.2f} s"
             )
 
-        return report
-
-
-def in_canonical_order(X, y, weights):
-    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up.
-
-    Batches drawn from rows in this order do not depend on the order in which rows came,
-    nor on whether a sample came twice or with weight two.
-    """
-    order = np.lexsort([*y.T, *X.T])
-    X, y, weights = X[order], y[order], weights[order]
-    distinct = np.ones(len(X), dtype=bool)
-    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1)
-    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
+        return line

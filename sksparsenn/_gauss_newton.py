@@ -1,249 +1,29 @@
-"""SketchedGaussNewtonRegressor: a shifted-ReLU network trained by second-order steps over firing pairs."""
+"""Second-order training: Gauss-Newton over firing pairs, for the regressor and the classifier."""
 
 from numbers import Real
 from time import perf_counter
 
 import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
 
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._callbacks import Progress
 from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
-from sksparsenn._search import make_search, require_training_memory
+from sksparsenn._search import make_search
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
 from sksparsenn._solver_choice import AutomaticSolver
+from sksparsenn._training_state import recall, remember
 from sksparsenn._trust_region import Data, Options, State, train
 
+# What is recorded of an iteration and kept as a curve of the same name.
+CURVES = (
+    "damping", "accepted", "inner_iterations", "residual", "neurons_moved", "pairs_changed", "firing_fraction",
+)  # fmt: skip
 
-class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
-    """A wide two-layer network with shifted ReLU, trained by second-order steps over the pairs that fire.
 
-    Gauss-Newton needs no learning rate and few iterations.  Each solves a least-squares
-    problem in the Jacobian J of the network, which is never written out: it is known by
-    the pairs of neuron and sample that fire, found by exact search.
+class SketchedGaussNewton(BaseShiftedReLU):
+    """What SketchedGaussNewtonRegressor and SketchedGaussNewtonClassifier share."""
 
-    Samples are lifted to the unit sphere and targets put in standard units as by
-    `SparseShiftedReLURegressor`, and the network is the same::
-
-        f_o(x) = output_scale / sqrt(width) * sum_r a_ro (<w_r, x> - shift)
-                 over the neurons r that fire: <w_r, x> > threshold.
-
-    Training changes the hidden weights W, never the signs a_ro, to minimise::
-
-        F(W) = 1/2 * sum_i s_i sum_o (f_o(x_i) - y_io)^2 + mu / 2 * ||W - W_0||^2,    mu = alpha * t,
-
-    where s_i are the sample weights, W_0 the initial weights and t the weighted mean of
-    the tangent kernel's diagonal at the start, output_scale^2 / width times the number
-    of neurons that fire on a sample.  The step u of an iteration minimises, with D the
-    diagonal matrix of sample weights::
-
-        1/2 * ||f + J u - y||_D^2 + mu / 2 * ||W + u - W_0||^2 + nu / 2 * ||u - 0.95 v||^2,
-
-    v being the last step, and is taken if it lowers F; the damping nu follows from how
-    well the model foretold the decrease.
-
-    Parameters
-    ----------
-    width : int, default=512
-        Number of hidden neurons; even for ``init="paired"``.
-
-    shift : "auto" or float >= 0, default="auto"
-        Shift b of the ReLU.  "auto" is sqrt(0.48 ln width), for which about
-        width^0.76 neurons fire on a sample at the start [1]_ (Corollary A.11).
-
-    threshold : float, default=None
-        A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
-        None means threshold = shift, the activation of the papers.  A larger number
-        lets fewer neurons fire; a smaller one is refused.
-
-    solver : {"auto", "sketch", "cholesky", "nystrom"}, default="auto"
-        How a step is computed, on the smaller of J J^T, with a row for each sample and
-        output, and J^T J, with a row for each weight of the neurons that fire at all.
-
-        - "cholesky": forms the matrix from co-firing pairs and factors it; exact.
-        - "sketch": the papers' solver.  A random sketch of ``sketch_size`` times as many
-          rows as the matrix, its QR factor as preconditioner, and an iteration to a
-          relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
-        - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 1e-4, preconditioned by a randomly pivoted partial Cholesky factor of
-          adaptive rank; memory grows with rows times rank.
-
-        "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
-
-    sketch : {"sparse_sign", "srht", "gaussian"}, default="sparse_sign"
-        The embedding of solver "sketch": 8 signs a column, applied over firing pairs; a
-        subsampled randomised Hadamard transform; or independent Gaussian numbers.
-
-    sketch_size : float >= 1, default=4.0
-        Rows of the sketch, as a multiple of the rows of the matrix.
-
-    iterative_solver : {"cg", "gradient"}, default="cg"
-        The iteration of solver "sketch": conjugate gradients, or the gradient iteration
-        that is analysed in [1]_ and [2]_.
-
-    search : {"auto", "max_tree", "margin", "brute"}, default="auto"
-        How the firing neurons are found: all searches are exact and lead to the same
-        weights, bit for bit.  "max_tree" is the threshold search tree of [1]_, "margin"
-        keeps lists of the samples near each neuron's threshold, "brute" computes all
-        pairs.  "auto" takes "margin".
-
-    alpha : float >= 0, default=0.001
-        Strength of the ridge towards the initial weights, relative to t.
-
-    output_scale : float > 0, default=1.0
-        Factor B of the output.  A large one keeps the weights near their start, the
-        regime of the tangent kernel; a small one lets them travel and learn features.
-
-    init : {"paired", "gaussian"}, default="paired"
-        w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start.
-
-    max_iter : int, default=25
-        Largest number of iterations, those whose step was taken back included.
-
-    tol : float >= 0, default=1e-4
-        Training stops when a step that was kept has lowered the objective by no more
-        than tol times the objective.
-
-    damping : {"adaptive", 0}, default="adaptive"
-        0 is the papers' plain step: no damping, no momentum, every step taken.  It
-        converges where the papers prove it, for networks wide enough for the number and
-        separation of the samples, and often diverges elsewhere.
-
-    fit_intercept : bool, default=True
-        Whether to centre X and y and append the constant coordinate.  Without, rows
-        of X are only divided by their length, and y by its root mean square.
-
-    intercept_scaling : float > 0, default=1.0
-        The constant coordinate in units of the root mean square length of centred rows.
-
-    random_state : int, RandomState instance or None, default=None
-        Determines initial weights, sketches and pivots.
-
-    warm_start : bool, default=False
-        Whether `fit` continues from the last fit's weights and units.
-
-    verbose : bool or int, default=False
-        Whether to print a line per iteration.
-
-    Attributes
-    ----------
-    hidden_weights_ : ndarray of shape (width, n_lifted)
-        Trained weights w_r, in lifted coordinates: the features, then the constant.
-
-    initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.
-
-    output_weights_ : ndarray of shape (width, n_outputs)
-        Output signs a_ro.
-
-    shift_, threshold_ : float
-        The numbers in use.
-
-    objective_ : float
-        F at the weights that were kept.
-
-    objective_curve_ : ndarray of shape (n_iter_,)
-        F before each iteration.
-
-    loss_curve_ : ndarray of shape (n_iter_,)
-        The same divided by the sum of the sample weights: 0.5 is the loss of predicting
-        the mean.
-
-    damping_curve_ : ndarray of shape (n_iter_,)
-        The damping nu of each iteration.
-
-    accepted_curve_ : ndarray of shape (n_iter_,), bool
-        Whether the step was kept.
-
-    inner_iterations_curve_, residual_curve_ : ndarray of shape (n_iter_,)
-        Steps of the iterative solver, and the relative residual ||A x - b|| / ||b|| it
-        reached; zeros for "cholesky".
-
-    neurons_moved_curve_, pairs_changed_curve_ : ndarray of shape (n_iter_,)
-        Neurons that the step moved, and pairs that began or ceased to fire; zero for
-        steps that were taken back.
-
-    firing_fraction_curve_ : ndarray of shape (n_iter_,)
-        Share of the pairs (neuron, sample) that fired.
-
-    pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
-        Work of the search in each iteration: inner products computed, tree nodes
-        tested, neurons whose samples were searched anew.
-
-    search_, solver_ : str
-        The search and the solver that were used: if "auto" took several solvers the last
-        one, and "none" if no neuron ever fired.
-
-    stop_reason_ : {"tol", "max_iter", "rounding"}
-        Why training ended: by `tol`; after `max_iter` iterations; or because no step can
-        lower the objective any further in the precision of X.
-
-    n_iter_ : int
-        Iterations run.
-
-    n_features_in_ : int
-        Features seen in `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if X had names that are all strings.
-
-    Raises
-    ------
-    ValueError
-        For input that cannot be used, and if plain steps diverge or meet a singular
-        matrix: the message says what was wrong and what to change.
-    MemoryError
-        If a matrix or the search would not fit into memory; the message names the amount.
-
-    See Also
-    --------
-    SparseShiftedReLURegressor : The same network, trained by gradient descent.
-
-    Notes
-    -----
-    Outputs and the search are computed in the precision of X, steps always in float64.
-
-    Departures from the papers:
-
-    1. Samples are centred and lifted, targets standardised; the papers assume unit
-       samples.
-    2. The papers' step is undamped.  On tables it overshoots the region in which nobody's
-       firing changes, and diverges; hence the damping (Levenberg 1944, Marquardt 1963,
-       Nielsen 1999), and the ridge.
-    3. Damping pulls towards 0.95 times the last step rather than towards zero.  Along
-       directions in which damping decides, steps are then those of gradient descent
-       with momentum.
-    4. The system is solved on its smaller side; the papers have more weights than
-       samples and always take J J^T.
-    5. Besides sketched QR there are solvers that are faster on two cores: Cholesky of the
-       exact matrix up to some thousand rows, a Nystrom preconditioner beyond.
-    6. The iteration starts from the answer of the sketched problem, not from zero, and a
-       preconditioner is kept until the iteration takes twice as many steps as when it was
-       new; the papers make one in every iteration.
-    7. Steps of ``iterative_solver="gradient"`` have the length that lowers the residual
-       most; the papers' length of one needs an embedding of distortion 0.1.
-    8. Algorithm 5 of [1]_ ends with g = z; it has to be g = R z, as in [2]_.
-
-    References
-    ----------
-    .. [1] Y. Deng, H. Hu, Z. Song, O. Weinstein and D. Zhuo, "Training Overparametrized
-       Neural Networks in Sublinear Time", ITCS 2024, arXiv:2208.04508.
-    .. [2] J. van den Brand, B. Peng, Z. Song and O. Weinstein, "Training
-       (Overparametrized) Neural Networks in Near-Linear Time", ITCS 2021,
-       arXiv:2006.11648.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import make_friedman1
-    >>> from sksparsenn import SketchedGaussNewtonRegressor
-    >>> X, y = make_friedman1(1000, random_state=0)
-    >>> model = SketchedGaussNewtonRegressor(random_state=0).fit(X[:800], y[:800])
-    >>> model.score(X[800:], y[800:]) > 0.95
-    True
-    >>> bool(model.objective_ < 0.01 * model.objective_curve_[0])
-    True
-    """
+    _shift_share = 0.48
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
@@ -255,51 +35,8 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         "damping": [StrOptions({"adaptive"}), OneOf(Real, {0})],
     }
 
-    def __init__(
-        self,
-        width=512,
-        *,
-        shift="auto",
-        threshold=None,
-        solver="auto",
-        sketch="sparse_sign",
-        sketch_size=4.0,
-        iterative_solver="cg",
-        search="auto",
-        alpha=0.001,
-        output_scale=1.0,
-        init="paired",
-        max_iter=25,
-        tol=1e-4,
-        damping="adaptive",
-        fit_intercept=True,
-        intercept_scaling=1.0,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-    ):
-        self.width = width
-        self.shift = shift
-        self.threshold = threshold
-        self.solver = solver
-        self.sketch = sketch
-        self.sketch_size = sketch_size
-        self.iterative_solver = iterative_solver
-        self.search = search
-        self.alpha = alpha
-        self.output_scale = output_scale
-        self.init = init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.damping = damping
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
@@ -307,41 +44,54 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
         X : array-like of shape (n_samples, n_features)
             Samples.  float32 networks are evaluated in float32; steps are computed in float64.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+        y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
+            Targets or labels.
 
         sample_weight : array-like of shape (n_samples,), optional
             A sample of weight 2 counts as two samples.
+
+        X_val, y_val : array-like, optional
+            Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
+            same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        sample_weight_val : array-like of shape (n_validation_samples,), optional
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        # Validate, lift, initialise.
-        self._check_width()
-        shift, threshold = self._activation(share=0.48)
-        X, y, weights, single_output = self._read(X, y, sample_weight)
-        random_state = check_random_state(self.random_state)
-        lift, standardiser = self._standard_units(X, y, weights)
-        samples = lift(X, X.dtype)
-        require_training_memory(samples, self.width)
-        n_lifted = X.shape[1] + lift.n_added
-        data = Data(samples, standardiser(y, X.dtype), weights, n_lifted)
-        network, anchor = self._first_network(n_lifted, y.shape[1], shift, threshold, random_state, X.dtype)
+        with self._unchanged_on_failure():
+            # Validate, hold out, lift, initialise.
+            continues = self._continues()
+            held_out = X_val, y_val, sample_weight_val
+            start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
+            data = Data(start.samples, start.targets, start.weights, start.n_lifted)
+            options = Options(self._make_loss(), self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
+            network = start.network
+            search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
+            state = State(network, start.anchor)
+            resumes = continues and self._training.get("key") == start.key
+            if resumes:
+                recall(self._training, state, start.early_stopping)
 
-        # Search, forward, loss, step, maintain.
-        search = make_search(self.search, samples, network.weights, threshold, in_batches=False)
-        state = State(network, anchor)
-        options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
-        with single_blas_thread():
-            solver = self._make_solver(random_state)
-            train(data, state, search, solver, options, self._reporter())
+            # Search, forward, loss, step, maintain.
+            progress = Progress(
+                self, X, y, sample_weight, self.max_iter,
+                lambda state: self._fitted(start, state.point.network.weights),
+                self._line(start.early_stopping, self.n_iter_ if resumes else 0),
+            )  # fmt: skip
+            with single_blas_thread():
+                solver = self._make_solver(start.random_state)
+                kept = train(data, state, search, solver, options, start.early_stopping, progress)
 
-        # Store.
-        self._store(network, state.point.network.weights, anchor, n_lifted, lift, standardiser, single_output)
-        self.search_, self.solver_ = search.name, solver.name
-        self._store_history(state, float(weights.sum()))
+            # Store.
+            vars(self).update(self._fitted(start, kept))
+            self.search_, self.solver_ = search.name, solver.name
+            self._store_history(state, float(start.weights.sum()), resumes)
+            self._store_validation(start.early_stopping)
+            self._training = self._memory(start, state, kept) if self.warm_start else {}
+            progress.end(state)
         return self
 
     def _make_solver(self, random_state):
@@ -357,37 +107,45 @@ class SketchedGaussNewtonRegressor(RegressorMixin, BaseShiftedReLU):
 
         return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
 
-    def _store_history(self, state, total_weight):
-        """The record of iterations as one array for each quantity."""
+    def _memory(self, start, state, kept):
+        """What a later fit needs to go on exactly where this one stopped."""
+        memory = {"key": start.key}
+        if kept is not state.point.network.weights:
+            memory["weights"] = state.point.network.weights[:, : start.n_lifted].copy()
+        if start.early_stopping is not None:
+            memory["split_seed"] = self._split_seed
+        return memory | remember(state, start.early_stopping, random_state=start.random_state)
+
+    def _store_history(self, state, total_weight, resumes):
+        """The record of iterations as one array for each quantity, after that of the fit this one goes on from."""
         history = state.history
-        self.objective_curve_ = np.array([step.objective for step in history])
-        self.objective_ = state.point.objective
+        curves = {f"{name}_curve_": np.array([getattr(step, name) for step in history]) for name in CURVES}
+        curves["objective_curve_"] = np.array([step.objective for step in history])
+        work_curve = [step.work for step in history]
+        if resumes:
+            curves = {name: np.concatenate([getattr(self, name), curve]) for name, curve in curves.items()}
+            work_curve = self._work_curve() + work_curve
+        vars(self).update(curves)
+        self._store_work(work_curve)
         self.loss_curve_ = self.objective_curve_ / total_weight
-        self.damping_curve_ = np.array([step.damping for step in history])
-        self.accepted_curve_ = np.array([step.accepted for step in history])
-        self.inner_iterations_curve_ = np.array([step.inner_iterations for step in history])
-        self.residual_curve_ = np.array([step.residual for step in history])
-        self.neurons_moved_curve_ = np.array([step.neurons_moved for step in history])
-        self.pairs_changed_curve_ = np.array([step.pairs_changed for step in history])
-        self.firing_fraction_curve_ = np.array([step.firing_fraction for step in history])
-        self.pairs_evaluated_curve_ = np.array([step.work.pairs_evaluated for step in history])
-        self.nodes_visited_curve_ = np.array([step.work.nodes_visited for step in history])
-        self.neurons_rescanned_curve_ = np.array([step.work.neurons_rescanned for step in history])
-        self.n_iter_ = len(history)
+        self.objective_ = state.point.objective
+        self.n_iter_ = len(self.objective_curve_)
         self.stop_reason_ = state.stop_reason
 
-    def _reporter(self):
-        """What to call after each iteration: prints one line if verbose."""
+    def _line(self, early_stopping, n_before):
+        """What to print after an iteration, if verbose."""
         if not self.verbose:
             return None
-        start = perf_counter()
+        begin = perf_counter()
 
-        def report(iteration, state):
+        def line(state):
             step = state.history[-1]
-            print(
-                f"iteration {iteration + 1}: objective {state.point.objective:.6g}, damping {step.damping:.2g}, "
-                f"step {'kept' if step.accepted else 'taken back'}, {step.inner_iterations} inner iterations, "
-                f"{step.firing_fraction:.2%} of pairs fire, {perf_counter() - start:.2f} s"
+            score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
+            return (
+                f"iteration {n_before + len(state.history)}: objective {state.point.objective:.6g}, {score}"
+                f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
+                f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
+                f"{perf_counter() - begin:.2f} s"
             )
 
-        return report
+        return line

@@ -75,5 +75,18 @@ class Standardiser(NamedTuple):
         return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
 
 
+def in_canonical_order(X, y, weights):
+    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up.
+
+    Batches drawn from rows in this order do not depend on the order in which rows came,
+    nor on whether a sample came twice or with weight two.
+    """
+    order = np.lexsort([*y.T, *X.T])
+    X, y, weights = X[order], y[order], weights[order]
+    distinct = np.ones(len(X), dtype=bool)
+    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1)
+    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
+
+
 def _slices(n):
     return [slice(start, min(start + ROWS_AT_ONCE, n)) for start in range(0, n, ROWS_AT_ONCE)]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csc_array, csr_array
 
 from sksparsenn._gram import normal_matrix, normal_matrix_rows, normal_product, tangent_kernel, tangent_kernel_rows
-from sksparsenn._kernels import firing_gradient, transpose_lists
+from sksparsenn._kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
 
 
 class Jacobian:
@@ -46,14 +46,15 @@ class Jacobian:
 
     def product(self, U):
         """J u as one vector, for U with a padded row for each of `neurons`."""
-        out = np.empty((len(self.X), self.n_outputs))
+        if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
+            lists = np.arange(len(self.neurons)), self.by_neuron[:-1], np.diff(self.by_neuron), self.samples
+            room = np.empty(room_for(lists[2]), dtype=np.int32)
+            out = forward_of_candidates(self.X, U, *lists, -np.inf, room, 0.0, self.signs, self.scale)[2]
+            return (self.root[:, None] * out).ravel()
         one, rows, counts = np.ones((len(self.X), 1)), np.arange(len(self.X)), np.diff(self.by_sample)
-        for o in range(self.n_outputs):
-            # The sum of a_ro u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
-            signs = np.ascontiguousarray(self.signs[:, o : o + 1])
-            sums = firing_gradient(U, rows, self.by_sample[:-1], counts, self.neurons_of_sample, signs, one)
-            out[:, o] = np.einsum("ij,ij->i", sums, self.X)
-        return (self.scale * self.root[:, None] * out).ravel()
+        # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
+        sums = firing_gradient(U, rows, self.by_sample[:-1], counts, self.neurons_of_sample, self.signs, one)
+        return self.scale * self.root * np.einsum("ij,ij->i", sums, self.X)
 
     def transpose_product(self, v):
         """J^T v: a padded row for each of `neurons`."""

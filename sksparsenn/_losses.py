@@ -1,9 +1,10 @@
 """Losses of a prediction f for a target y, summed over outputs, with the derivative that the Jacobian carries back.
 
-Huber and absolute error are the convex Lipschitz losses of QSY23 (Definitions 3.4 and 3.5).
+Huber and absolute error, log loss and hinge are the convex Lipschitz losses of QSY23 (Definitions 3.4 and 3.5).
 """
 
 import numpy as np
+from scipy.special import expit, logsumexp, softmax
 
 
 class SquaredError:
@@ -17,6 +18,10 @@ class SquaredError:
 
     def derivative(self, f, y):
         return f - y
+
+    def curvature_of(self, f, y):
+        """Of each sample."""
+        return np.ones(len(f))
 
 
 class Huber:
@@ -48,3 +53,94 @@ class AbsoluteError:
 
 
 REGRESSION_LOSSES = {"squared_error": SquaredError(), "huber": Huber(), "absolute_error": AbsoluteError()}
+
+
+# Of the log loss: where a sample is decided, its curvature vanishes, but not that of the damped model.
+LEAST_CURVATURE = 1e-4
+
+
+class LogLoss:
+    """Minus the logarithm of a class's probability, for labels -1 and +1 in one column or one column for each class.
+
+    One column f: log(1 + exp(-y g)) with g = f + offset.  More: the log of the sum of exp(g_o) less
+    g of the sample's class, whose column holds +1.
+    """
+
+    smooth = True
+
+    def __init__(self, offset):
+        self.offset = np.asarray(offset)
+        self.curvature = 0.25 if len(self.offset) == 1 else 0.5
+
+    def value(self, f, y):
+        g = np.add(f, self.offset, dtype=np.float64)
+        if g.shape[1] == 1:
+            return np.logaddexp(0, -y * g)[:, 0]
+        return logsumexp(g, axis=1) - np.where(y > 0, g, 0).sum(axis=1)
+
+    def derivative(self, f, y):
+        g = f + self.offset.astype(f.dtype)
+        if g.shape[1] == 1:
+            return -y * expit(-y * g)
+        return softmax(g, axis=1) - (y > 0)
+
+    def curvature_of(self, f, y):
+        """Of each sample: p (1 - p), or a bound on the largest eigenvalue of diag(p) - p p^T, but never next to zero.
+
+        Both max_o p_o and 2 max_o p_o (1 - p_o) bound it: the first since p p^T takes nothing
+        away, the second by Gershgorin's theorem.
+        """
+        g = np.add(f, self.offset, dtype=np.float64)
+        if g.shape[1] == 1:
+            p = expit(g[:, 0])
+            return np.maximum(p * (1 - p), LEAST_CURVATURE)
+        p = softmax(g, axis=1)
+        return np.maximum(np.minimum(p.max(axis=1), 2 * (p * (1 - p)).max(axis=1)), LEAST_CURVATURE)
+
+
+class Hinge:
+    """max(0, 1 - y (f + offset)) for labels y of -1 and +1, with derivative 0 at the kink [QSY23, Definition 3.4]."""
+
+    curvature = 1.0
+    smooth = False
+
+    def __init__(self, offset):
+        self.offset = np.asarray(offset)
+
+    def value(self, f, y):
+        return np.maximum(0, 1 - y * np.add(f, self.offset, dtype=np.float64)).sum(axis=1)
+
+    def derivative(self, f, y):
+        return np.where(y * (f + self.offset.astype(f.dtype)) < 1, -y, 0)
+
+
+CLASSIFICATION_LOSSES = ("log_loss", "hinge", "squared_error")
+
+
+def classification_loss(name, offset):
+    """The loss of that name on labels of -1 and +1, with the scores that outputs of zero stand for."""
+    return {"log_loss": LogLoss(offset), "hinge": Hinge(offset), "squared_error": SquaredError()}[name]
+
+
+def class_shares_as_scores(shares):
+    """The scores with these shares of the classes (of the second, if there are two) as probabilities."""
+    shares = np.clip(shares, np.finfo(np.float64).tiny, None)
+    if len(shares) == 1:
+        return np.log(shares) - np.log1p(-np.minimum(shares, 1 - np.finfo(np.float64).eps))
+    return np.log(shares) - np.log(shares).mean()
+
+
+def probabilities(scores):
+    """Of all classes, from the scores of `LogLoss`: a vector for two classes, else a matrix."""
+    if scores.ndim == 1:
+        return np.stack([expit(-scores), expit(scores)], axis=1)
+    return softmax(scores, axis=1)
+
+
+def probabilities_of_means(scores):
+    """Of all classes, from estimates of the mean labels 2 p - 1, for two classes only of the second."""
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    positive = np.maximum(scores + 1, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / scores.shape[1])

@@ -1,15 +1,20 @@
 """Gauss-Newton training: the loop of BPSW21 (Algorithm 1) and DHSWZ24 (Algorithm 5) inside a trust region.
 
 As long as nobody's firing changes, the network is linear in its hidden weights: it outputs
-f + J u after a step u.  An iteration minimises
+f + J u after a step u.  With s the sample weights, g the derivative of the loss in f and h its
+curvature, an iteration minimises
 
-    1/2 ||root * (f + J u - y)||^2 + ridge/2 ||W + u - W_0||^2 + damping/2 ||u - MOMENTUM v||^2
+    sum_i s_i (<g_i, (J u)_i> + h_i/2 ||(J u)_i||^2) + ridge/2 ||W + u - W_0||^2 + damping/2 ||u - MOMENTUM v||^2
 
-over u, where v is the last step, and takes the step if it lowers the objective, which is
-the same without the last term (Levenberg 1944, Marquardt 1963; the damping follows Nielsen
-1999).  Where damping decides, the step is one of gradient descent with momentum; where the
-data decide, it is Gauss-Newton's.  The papers' plain step is the one without damping,
-taken as it comes.
+over u, where v is the last step, and takes the step if it lowers the objective,
+
+    sum_i s_i loss(f_i, y_i) + ridge/2 ||W - W_0||^2
+
+(Levenberg 1944, Marquardt 1963; the damping follows Nielsen 1999).  Where damping decides,
+the step is one of gradient descent with momentum; where the data decide, it is
+Gauss-Newton's.  For the squared error g = f - y and h = 1; for other losses both change
+from iteration to iteration.  The papers' plain step is the one without damping, taken as
+it comes.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +43,7 @@ DIVERGED = 1e4
 
 
 class Data(NamedTuple):
-    """Samples on the sphere (padded rows), targets in standard units, and the weight of each sample."""
+    """Samples on the sphere (padded rows), targets as the loss takes them, and the weight of each sample."""
 
     X: np.ndarray
     y: np.ndarray
@@ -50,6 +55,7 @@ class Data(NamedTuple):
 class Options(NamedTuple):
     """What the loop needs to know of the estimator's parameters."""
 
+    loss: object
     damped: bool
     alpha: float
     max_iter: int
@@ -89,8 +95,10 @@ class State:
     """Weights at initialisation, towards which the ridge pulls."""
 
     point: Point | None = None
+    kernel_unit: float = np.nan
+    """Weighted mean of the tangent kernel's diagonal at the start."""
     ridge: float = 0.0
-    damping: float = 0.0
+    damping: float = np.nan
     last_step: np.ndarray | float = 0.0
     growth: float = 2.0
     told: np.ndarray | None = None
@@ -99,28 +107,32 @@ class State:
     history: list = field(default_factory=list)
     stop_reason: str = "max_iter"
 
+    remembered = "kernel_unit", "damping", "last_step", "growth"
 
-def train(data, state, search, solver, options, report=None):
-    """Run Gauss-Newton from `state`, which is changed in place; its point is the result.
 
-    `report(iteration, state)` is called after every iteration.
+def train(data, state, search, solver, options, early_stopping=None, progress=None):
+    """Run Gauss-Newton from `state`, which is changed in place; returns the weights to keep.
+
+    `progress` is told when an iteration begins and ends, and may ask to stop.
     """
-    X, root = data.X.astype(np.float64, copy=False), np.sqrt(data.weights)
+    X = data.X.astype(np.float64, copy=False)
     signs = state.network.signs.astype(np.float64)
     # 1. Who fires at the start, what comes out, and the units of ridge and damping.
-    state.point = evaluate(state.network, data, state, search)
+    state.point = evaluate(state.network, data, state, search, options)
     set_units(data, state, options)
     state.point = with_ridge(state.point, state)
     jacobian = None
-    for iteration in range(options.max_iter):
+    for _ in range(options.max_iter):
+        if progress is not None:
+            progress.begin_iteration()
         point = state.point
-        # 2. The model: the Jacobian over firing pairs, anew if the last step was kept.
+        # 2. The model: the Jacobian over firing pairs and what the loss asks of it, anew if the last step was kept.
         if jacobian is None:
+            root, residuals = weighted_residuals(point, data, options.loss)
             jacobian = Jacobian(point.firing, X, root, signs, point.network.scale, data.n_features)
             if jacobian.shape[1] > 0:
                 solver.refresh(jacobian)
         # 3. The step that minimises the damped model.
-        residuals = (root[:, None] * (data.y - point.outputs)).ravel()
         travelled = point.network.weights.astype(np.float64) - state.anchor
         coasting = np.any(state.last_step)
         pull = state.ridge * travelled - state.damping * MOMENTUM * state.last_step
@@ -128,7 +140,7 @@ def train(data, state, search, solver, options, report=None):
         step = whole_step(solution.step, jacobian.neurons, pull, state)
         predicted = predicted_decrease(jacobian, residuals, travelled, step, state.ridge)
         # 4. Try it; the search is told of the neurons that it moves, and of no others.
-        trial = evaluate(moved_network(point.network, step, state, search), data, state, search)
+        trial = evaluate(moved_network(point.network, step, state, search), data, state, search, options)
         # 5. Keep it if it lowers the objective, and damp the next step by how well the model foretold that.
         decrease = point.objective - trial.objective
         accepted = bool(decrease > 0) or not options.damped
@@ -139,25 +151,40 @@ def train(data, state, search, solver, options, report=None):
         else:
             state.last_step = np.zeros_like(step)
         adapt_damping(state, decrease, predicted, accepted, options)
-        if report is not None:
-            report(iteration, state)
         refuse_divergence(state, options)
-        # 6. Stop once a step gains next to nothing, or once none can gain anything.
+        # 6. Stop once a step gains next to nothing, or none can gain anything, or the score on validation
+        #    samples has ceased to improve.
+        if early_stopping is not None and early_stopping.reached(state.point.network, changed=accepted):
+            state.stop_reason = "validation"
         if accepted and abs(decrease) <= options.tol * point.objective:
             state.stop_reason = "tol"
-            break
         if not accepted and not coasting and predicted <= np.finfo(data.X.dtype).eps * point.objective:
             state.stop_reason = "rounding"
+        if progress is not None and progress.end_iteration(state):
+            state.stop_reason = "callback"
+        if state.stop_reason != "max_iter":
             break
+    return state.point.network.weights if early_stopping is None else early_stopping.best_weights
 
 
-def evaluate(network, data, state, search):
+def evaluate(network, data, state, search, options):
     """Who fires, the outputs and the objective of a network; adds to the work of this iteration."""
     firing, outputs, work = search.forward(network)
     state.work += work
-    misfit = np.square(outputs - data.y, dtype=np.float64).sum(axis=1)
+    misfit = float(data.weights @ options.loss.value(outputs, data.y))
     travelled = np.square(network.weights - state.anchor, dtype=np.float64).sum()
-    return Point(network, firing, outputs, 0.5 * float(data.weights @ misfit) + 0.5 * state.ridge * float(travelled))
+    return Point(network, firing, outputs, misfit + 0.5 * state.ridge * float(travelled))
+
+
+def weighted_residuals(point, data, loss):
+    """Square roots of s_i h_i, and the residuals -s_i g_i over them, one for each sample and output.
+
+    1/2 ||root * J u - residuals||^2 is the model of the loss, but for a constant.
+    """
+    curvature = loss.curvature_of(point.outputs, data.y)
+    root = np.sqrt(data.weights * curvature)
+    slope = loss.derivative(point.outputs, data.y)
+    return root, -(root[:, None] * (slope / curvature[:, None])).ravel()
 
 
 def with_ridge(point, state):
@@ -168,10 +195,14 @@ def with_ridge(point, state):
 
 def set_units(data, state, options):
     """Ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
-    diagonal = tangent_kernel_diagonal(state.point.firing, data.X, state.network.scale)
-    unit = float(data.weights @ diagonal) / data.weights.sum()
-    state.ridge = options.alpha * unit
-    state.damping = FIRST_DAMPING * unit if options.damped else 0.0
+    if np.isnan(state.kernel_unit):
+        diagonal = tangent_kernel_diagonal(state.point.firing, data.X, state.network.scale)
+        state.kernel_unit = float(data.weights @ diagonal) / data.weights.sum()
+    state.ridge = options.alpha * state.kernel_unit
+    if not options.damped:
+        state.damping = 0.0
+    elif np.isnan(state.damping):
+        state.damping = FIRST_DAMPING * state.kernel_unit
 
 
 def damped_step(solver, residuals, pull, state, options):

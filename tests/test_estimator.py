@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -15,7 +15,12 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
+from sksparsenn import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
 from sksparsenn._search import SEARCHES
 
 SOLVERS = ("auto", "cholesky", "sketch", "nystrom")
@@ -26,7 +31,14 @@ INSTANCES = [
     SketchedGaussNewtonRegressor(),
     SketchedGaussNewtonRegressor(solver="nystrom"),
     SketchedGaussNewtonRegressor(solver="sketch", search="max_tree", init="gaussian"),
+    SparseShiftedReLUClassifier(),
+    SparseShiftedReLUClassifier(solver="sgd", loss="log_loss"),
+    SparseShiftedReLUClassifier(loss="hinge", search="weights"),
+    SketchedGaussNewtonClassifier(),
+    SketchedGaussNewtonClassifier(loss="squared_error"),
 ]
+REGRESSORS = [SparseShiftedReLURegressor, SketchedGaussNewtonRegressor]
+CLASSIFIERS = [SparseShiftedReLUClassifier, SketchedGaussNewtonClassifier]
 
 
 # No expected failures are declared, and the configuration of pytest makes any that passes a failure (xfail_strict).
@@ -36,9 +48,9 @@ def test_all_checks_of_scikit_learn(estimator, check):
 
 
 @pytest.mark.parametrize("check", [check_param_validation, check_dataframe_column_names_consistency])
-@pytest.mark.parametrize("regressor", [SparseShiftedReLURegressor, SketchedGaussNewtonRegressor])
-def test_checks_that_scikit_learn_does_not_run_by_itself(regressor, check):
-    estimator = regressor(max_iter=2)
+@pytest.mark.parametrize("kind", [*REGRESSORS, *CLASSIFIERS])
+def test_checks_that_scikit_learn_does_not_run_by_itself(kind, check):
+    estimator = kind(max_iter=2)
     check(type(estimator).__name__, estimator)
 
 
@@ -91,13 +103,18 @@ def test_default_pipeline_on_diabetes(diabetes):
     "model",
     [
         SparseShiftedReLURegressor(64, max_iter=5, random_state=0),
+        SparseShiftedReLURegressor(64, solver="sgd", average="mean", max_iter=5, warm_start=True, random_state=0),
+        SparseShiftedReLUClassifier(64, max_iter=5, early_stopping=True, warm_start=True, random_state=0),
+        SketchedGaussNewtonClassifier(64, max_iter=3, warm_start=True, random_state=0),
         *(SketchedGaussNewtonRegressor(64, solver=s, max_iter=3, random_state=0) for s in SOLVERS),
     ],
 )
 def test_state_is_arrays_and_survives_pickling(model, diabetes):
     X, y = diabetes
-    model = clone(model).fit(X, y)
-    for name, value in vars(model).items():
+    model = clone(model).fit(X, y > y.mean() if is_classifier(model) else y)
+    state = {name: value for name, value in vars(model).items() if name not in model.get_params()}
+    state |= state.pop("_training")
+    for name, value in state.items():
         if name not in model.get_params():
             assert isinstance(value, np.ndarray | float | int | str | bool), name
             assert not isinstance(value, np.ndarray) or value.dtype != object, name
@@ -180,8 +197,9 @@ def test_verbose_prints_a_line_per_iteration_and_nothing_else_does(diabetes, cap
     assert capsys.readouterr().out == ""
     SparseShiftedReLURegressor(64, max_iter=3, tol=0, random_state=0, verbose=True).fit(*diabetes)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[0].startswith("iteration 1: loss 0.5, ")
+    assert lines[3] == "stopped after 3 iterations: max_iter"
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

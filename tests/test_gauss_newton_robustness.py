@@ -46,7 +46,7 @@ def test_impossible_parameters(params, message):
 
 def test_a_width_that_warm_start_cannot_continue():
     model = SketchedGaussNewtonRegressor(width=20, max_iter=1, warm_start=True).fit(*table(20))
-    with pytest.raises(ValueError, match=r"warm_start continues a network of width 20 .* set warm_start=False"):
+    with pytest.raises(ValueError, match=r"training goes on from a network of width 20 .* set warm_start=False"):
         model.set_params(width=30).fit(*table(20))
 
 

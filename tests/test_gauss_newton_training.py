@@ -481,8 +481,9 @@ def test_verbose_prints_a_line_per_iteration_and_nothing_else_does(capsys):
     assert capsys.readouterr().out == ""
     regressor(max_iter=3, verbose=True).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["iteration 1", "iteration 2", "iteration 3"]
-    assert all("objective" in line and "damping" in line for line in lines)
+    assert [line.split(":")[0] for line in lines[:-1]] == ["iteration 1", "iteration 2", "iteration 3"]
+    assert all("objective" in line and "damping" in line and line.endswith(" s") for line in lines[:-1])
+    assert lines[-1] == "stopped after 3 iterations: max_iter"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_wrong_shapes_and_types():
         model.fit(X, y, -np.ones(20))
     with pytest.raises(ValueError, match=r"X has 3 features, but SparseShiftedReLURegressor is expecting 5"):
         model.fit(X, y).predict(X[:, :3])
-    with pytest.raises(ValueError, match=r"warm_start continues a network of width 8 .* set warm_start=False"):
+    with pytest.raises(ValueError, match=r"training goes on from a network of width 8 .* set warm_start=False"):
         model.set_params(warm_start=True, width=10).fit(X, y)
 
 

@@ -177,7 +177,7 @@ def test_random_iterate_is_uniform():
 
     counts = np.zeros(5)
     for seed in range(2000):
-        rule = OutputRule("random", np.random.RandomState(seed))
+        rule = OutputRule("random", seed)
         for step in range(5):
             rule.note(np.array([float(step)]))
         counts[int(rule.weights(np.array([-1.0]))[0])] += 1

@@ -1,0 +1,45 @@
+"""Early stopping: a score on rows held out, after every iteration; the best weights are kept."""
+
+import numpy as np
+
+
+class EarlyStopping:
+    """Scores networks on validation rows and remembers the best.
+
+    Parameters
+    ----------
+    samples : ndarray
+        Validation rows on the sphere.
+    score : callable
+        Of the network's outputs on them: the larger the better.
+    search : Search
+        Finds who fires on them, without being told which neurons move.
+    tol, n_iter_no_change
+        Training should stop when this many iterations in a row have not raised the best
+        score by tol.
+    """
+
+    remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
+
+    def __init__(self, samples, score, search, tol, n_iter_no_change):
+        self.samples, self.score, self.search = samples, score, search
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.scores, self.waited = [], 0
+        self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
+
+    def reached(self, network, changed=True):
+        """Score the network that an iteration led to; whether to stop.
+
+        Iterations that changed nothing repeat the last score and do not count as waiting.
+        """
+        if self.scores and not changed:
+            self.scores.append(self.scores[-1])
+            return False
+        _, outputs, _ = self.search.forward(network)
+        score = float(self.score(outputs))
+        self.scores.append(score)
+        self.waited = 0 if score >= self.best_score + self.tol else self.waited + 1
+        if score > self.best_score or self.best_weights is None:
+            self.best_score, self.best_iteration = score, len(self.scores)
+            self.best_weights = network.weights.copy()
+        return self.waited >= self.n_iter_no_change

@@ -1,0 +1,160 @@
+"""Validation during training: which rows, which score, which weights are kept."""
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksparsenn import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
+
+MODELS = {
+    "gd": SparseShiftedReLURegressor(100, shift=0.8, max_iter=40, random_state=0),
+    "sgd": SparseShiftedReLURegressor(100, shift=0.8, solver="sgd", batch_size=50, max_iter=15, random_state=0),
+    "gauss_newton": SketchedGaussNewtonRegressor(100, shift=0.8, solver="cholesky", max_iter=12, random_state=0),
+    "gd classifier": SparseShiftedReLUClassifier(100, shift=0.8, max_iter=40, random_state=0),
+    "gauss_newton classifier": SketchedGaussNewtonClassifier(
+        100, shift=0.8, solver="cholesky", max_iter=8, random_state=0
+    ),
+}
+
+
+def table(model, n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 6))
+    y = X[:, 0] + np.sin(3 * X[:, 1]) + 1.5 * rng.standard_normal(n)
+    return X, np.digitize(y, [-1, 1]) if is_classifier(model) else y
+
+
+def score_of(model, X, y, weight=None):
+    metric = accuracy_score if is_classifier(model) else r2_score
+    return metric(y, model.predict(X), sample_weight=weight)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_those_of_the_network_after_each_iteration_and_the_best_is_kept(name):
+    model = clone(MODELS[name]).set_params(tol=0, n_iter_no_change=1000)
+    X, y = table(model)
+    X_val, y_val = table(model, 80, seed=1)
+    weight_val = np.random.default_rng(2).uniform(0.5, 2, 80)
+    stopped = clone(model).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight_val)
+    assert stopped.validation_scores_.shape == (stopped.n_iter_,)
+    # Without validation, training takes the same way.
+    for iterations in (1, 2, stopped.best_iteration_, stopped.n_iter_):
+        plain = clone(model).set_params(max_iter=iterations).fit(X, y)
+        assert plain.n_iter_ == iterations
+        expected = score_of(plain, X_val, y_val, weight_val)
+        assert stopped.validation_scores_[iterations - 1] == pytest.approx(expected, abs=1e-12)
+    best = clone(model).set_params(max_iter=stopped.best_iteration_).fit(X, y)
+    np.testing.assert_array_equal(stopped.hidden_weights_, best.hidden_weights_)
+    assert stopped.best_iteration_ == 1 + np.argmax(stopped.validation_scores_) < stopped.n_iter_
+    assert stopped.best_validation_score_ == stopped.validation_scores_.max()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_part_is_held_out(name):
+    """Of the rows that weigh something; classes keep their shares."""
+    model = clone(MODELS[name]).set_params(early_stopping=True, validation_fraction=0.25, tol=0, n_iter_no_change=1000)
+    X, y = table(model)
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    stratify = y if is_classifier(model) else None
+    X_fit, X_val, y_fit, y_val = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
+    held_out = clone(model).fit(X, y)
+    given = clone(model).fit(X_fit, y_fit, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(held_out.hidden_weights_, given.hidden_weights_)
+    np.testing.assert_array_equal(held_out.validation_scores_, given.validation_scores_)
+    ballast = clone(model).fit(np.r_[X, X + 9], np.r_[y, y[::-1]], sample_weight=np.repeat([1.0, 0.0], len(X)))
+    np.testing.assert_array_equal(held_out.hidden_weights_, ballast.hidden_weights_)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_stops_when_the_score_no_longer_rises(name):
+    model = clone(MODELS[name]).set_params(max_iter=500, tol=1e-3, n_iter_no_change=5, early_stopping=True)
+    model.set_params(validation_fraction=0.3)
+    model.fit(*table(model))
+    never = clone(model).set_params(early_stopping=False, max_iter=model.n_iter_ + 100, tol=0).fit(*table(model))
+    assert model.stop_reason_ == "validation"
+    assert model.n_iter_ < 500
+    recent = model.validation_scores_[-5:]
+    if "gauss_newton" not in name:  # there, steps that were taken back do not count
+        assert (recent < np.maximum.accumulate(model.validation_scores_)[-6:-1] + 1e-3).all()
+    assert model.score(*table(model, 500, seed=3)) > never.score(*table(model, 500, seed=3))
+
+
+def test_the_mean_iterate_is_what_is_validated():
+    model = SparseShiftedReLURegressor(50, shift=0.8, solver="sgd", average="mean", max_iter=4, tol=0, random_state=0)
+    X, y = table(model)
+    X_val, y_val = table(model, 80, seed=1)
+    stopped = clone(model).fit(X, y, X_val=X_val, y_val=y_val)
+    plain = clone(model).fit(X, y)
+    assert stopped.validation_scores_[-1] == pytest.approx(plain.score(X_val, y_val), abs=1e-12)
+
+
+def test_early_stopping_cures_what_a_wide_network_does_to_few_noisy_rows():
+    X, y = load_diabetes(return_X_y=True)
+    X_fit, X_test, y_fit, y_test = train_test_split(X, y, random_state=0)
+    model = SparseShiftedReLURegressor(max_iter=200, random_state=0)
+    never = clone(model).fit(X_fit, y_fit).score(X_test, y_test)
+    stopped = clone(model).set_params(early_stopping=True).fit(X_fit, y_fit).score(X_test, y_test)
+    assert stopped > never + 0.1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_validation_leaves_no_trace_where_it_was_not_asked_for(name):
+    model = clone(MODELS[name])
+    X, y = table(model)
+    model.fit(X, y, X_val=X[:50], y_val=y[:50])
+    assert hasattr(model, "validation_scores_")
+    model.fit(X, y)
+    for attribute in ("validation_scores_", "best_iteration_", "best_validation_score_"):
+        assert not hasattr(model, attribute)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_refused(name):
+    model = clone(MODELS[name])
+    X, y = table(model)
+    with pytest.raises(ValueError, match="y_val is missing: X_val and y_val have to be given together"):
+        model.fit(X, y, X_val=X)
+    with pytest.raises(ValueError, match="X_val is missing"):
+        model.fit(X, y, y_val=y)
+    with pytest.raises(ValueError, match=r"sample_weight_val is given without X_val and y_val"):
+        model.fit(X, y, sample_weight_val=np.ones(3))
+    with pytest.raises(ValueError, match="X_val is given, but early_stopping=False"):
+        clone(model).set_params(early_stopping=False).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match=r"X has 2 features"):
+        model.fit(X, y, X_val=X[:, :2], y_val=y)
+    with pytest.raises(ValueError, match=r"sample_weight_val is zero for every sample|at least one non-zero"):
+        model.fit(X, y, X_val=X, y_val=y, sample_weight_val=np.zeros(len(X)))
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X, y, X_val=np.where(X > 2, np.nan, X), y_val=y)
+    assert not hasattr(model, "hidden_weights_")
+
+
+def test_a_single_validation_row_has_no_r2():
+    model = clone(MODELS["gd"]).set_params(early_stopping=True, validation_fraction=0.1)
+    X, y = table(model)
+    with pytest.raises(ValueError, match="there is 1 validation sample: R2 needs at least two"):
+        model.fit(X[:8], y[:8])
+
+
+def test_validation_rows_pass_the_transformers_of_a_pipeline():
+    model = clone(MODELS["gd"])
+    X, y = table(model)
+    X_val, y_val = table(model, 50, seed=1)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(model).set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(StandardScaler(), routed, transform_input=["X_val"])
+        pipeline.fit(7 * X, y, X_val=7 * X_val, y_val=y_val)
+    scaler = StandardScaler().fit(7 * X)
+    by_hand = clone(model).fit(scaler.transform(7 * X), y, X_val=scaler.transform(7 * X_val), y_val=y_val)
+    np.testing.assert_array_equal(pipeline[-1].validation_scores_, by_hand.validation_scores_)
