@@ -1,0 +1,60 @@
+"""
+Cost against width
+==================
+
+What a step costs grows slower than the width, because the share of neurons that fire falls.
+A `WidthCostDisplay` shows it in counts, which no other program on the machine disturbs; of a
+grid search it shows what a wider network takes to fit, and what it brings.
+"""
+
+from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksparsenn import SparseShiftedReLURegressor
+
+# %%
+# Networks of 1,024 to 32,768 neurons, and two ways to find those that fire.
+X, y = make_friedman1(500, n_features=5, noise=1.0, random_state=0)
+X = X.astype("float32")
+models = [
+    SparseShiftedReLURegressor(width, search=search, max_iter=15, tol=0, random_state=0).fit(X, y)
+    for search in ("margin", "data")
+    for width in (1024, 2048, 4096, 8192, 16384, 32768)
+]
+widest = models[5]
+print(f"margin lists, {widest.width} neurons: {widest.pairs_evaluated_curve_[1:].mean():,.0f} inner products a step;")
+print(f"  all pairs are {len(X) * widest.width:,}; {widest.firing_fraction_curve_[-1]:.1%} of them fire")
+
+# %%
+# A grid search over width and the ridge that holds weights near their start.
+name = "sparseshiftedreluregressor"
+search = GridSearchCV(
+    make_pipeline(StandardScaler(), SparseShiftedReLURegressor(random_state=0, max_iter=100)),
+    {f"{name}__width": [64, 256, 1024, 4096], f"{name}__alpha": [0.1, 10.0]},
+    cv=3,
+)
+search.fit(*load_diabetes(return_X_y=True))
+print("diabetes: best", {key.removeprefix(f"{name}__"): value for key, value in search.best_params_.items()})
+
+# %%
+# Both as pictures.
+try:
+    import matplotlib
+
+    matplotlib.use("Agg")
+
+    from sksparsenn.inspection import WidthCostDisplay
+
+    display = WidthCostDisplay.from_estimators(models, n_samples=len(X))
+    display.figure_.savefig("cost_against_width.png", dpi=120)
+    found = ", ".join(
+        f"{label} {exponent:.2f}" for label, exponent in zip(display.labels, display.exponents_["work"], strict=True)
+    )
+    print(f"work grows like a power of the width, with exponent: {found}")
+    display = WidthCostDisplay.from_cv_results(search)
+    display.figure_.savefig("cost_of_grid_search.png", dpi=120)
+    print("the plots are in cost_against_width.png and cost_of_grid_search.png")
+except (ImportError, OSError) as error:
+    print(f"no plot was made: {error}")
