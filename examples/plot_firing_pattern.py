@@ -20,7 +20,8 @@ print(f"accuracy on new rows: {model.score(X_test, y_test):.3f}")
 
 # %%
 # Who fires on rows that training has not seen: the image, and each of its margins.  Rows are
-# ordered by the digit predicted, so what the neurons know of digits shows as bands.
+# ordered by the digit predicted, so what the neurons know of digits shows as bands.  A display
+# holds its data, from which come the numbers printed below it.
 try:
     import matplotlib
 
@@ -36,8 +37,6 @@ try:
     display.figure_.savefig("firing_pattern.png", dpi=120)
     print("the plot is in firing_pattern.png")
 
-    # %%
-    # The same as numbers: a display holds its data.
     print(f"neurons that fire on a row: {display.neurons_per_sample.mean():.0f} of {model.width} on average")
     everywhere = np.count_nonzero(display.samples_per_neuron == len(X_test))
     print(f"neurons that fire on no row: {len(display.dead_neurons)}; on every row: {everywhere}")

@@ -101,7 +101,7 @@ class _PanelDisplay:
     def _line(self, panel, ax, x, y, keywords, *, errors=None, markers=False):
         """A line, in a style that no line of a display in these axes has."""
         place = sum(line.get_gid() == "display" for line in ax.get_lines())
-        style = {"color": f"C{place % 10}", "linestyle": LINE_STYLES[place % len(LINE_STYLES)], "gid": "display"}
+        style = {"color": f"C{place % 10}", "linestyle": LINE_STYLES[place % len(LINE_STYLES)]}
         if markers:
             style |= {"marker": MARKERS[place % len(MARKERS)], "markersize": 4}
         style |= keywords
@@ -109,7 +109,7 @@ class _PanelDisplay:
             (line,) = ax.plot(x, y, **style)
         else:
             line = ax.errorbar(x, y, errors, **{"capsize": 2} | style)[0]
-            line.set_gid("display")
+        line.set_gid("display")
         self.lines_.setdefault(panel, []).append(line)
         return line
 
@@ -311,19 +311,19 @@ class TrainingCurveDisplay(_PanelDisplay):
         _legend(ax)
 
     def _draw_validation(self, ax, name, line_kw):
-        line = self._curve("validation", ax, self.validation_scores, name, line_kw)
-        best = self.best_iteration
+        scores, best = np.asarray(self.validation_scores), self.best_iteration
+        label = name
         if best is not None:
-            score, prefix = np.asarray(self.validation_scores)[best - 1], "" if name is None else f"{name}, "
-            ax.plot(
-                best, score, "*", color=line.get_color(), markeredgecolor="k", markersize=11,
-                label=f"{prefix}best: {score:.3g} after {best}",
-            )  # fmt: skip
+            label = f"{'' if name is None else name + ', '}best: {scores[best - 1]:.3g} after {best}"
+        line = self._curve("validation", ax, scores, label, line_kw)
+        if best is not None:
+            ax.plot(best, scores[best - 1], "*", color=line.get_color(), markeredgecolor="k", markersize=11)
         ax.set_ylabel(f"{self.score_name} on validation samples\nafter the {self.iteration_name}")
         _legend(ax)
 
     def _draw_firing(self, ax, name, line_kw):
         self._curve("firing", ax, 100 * np.asarray(self.firing_fraction), name, line_kw)
+        ax.autoscale(axis="y")
         ax.set_ylim(0, None)
         ax.set_ylabel("neurons that fire on a sample (%)")
         _legend(ax)
@@ -723,9 +723,7 @@ class WidthCostDisplay(_PanelDisplay):
             rows.append((label, width, {"work": _after_first(work), "firing_pairs": _after_first(pairs)}))
         widths, labels, tables = _by_width(rows)
         firing_pairs = None if n_samples is None else tables["firing_pairs"]
-        display = cls(
-            widths=widths, labels=labels, work=tables["work"], firing_pairs=firing_pairs, n_samples=n_samples
-        )
+        display = cls(widths=widths, labels=labels, work=tables["work"], firing_pairs=firing_pairs, n_samples=n_samples)
         return display.plot(ax, line_kw=line_kw)
 
     @classmethod
@@ -793,7 +791,8 @@ class WidthCostDisplay(_PanelDisplay):
             Which to draw: "work", "fit_time", "score".  None draws all that there are.
 
         line_kw : dict, default=None
-            Keywords of `matplotlib.axes.Axes.errorbar`, or of `plot` for the counts.
+            Keywords of `matplotlib.axes.Axes.errorbar`, or of `plot` for counts, for the
+            lines of what was measured.
 
         Returns
         -------
@@ -815,10 +814,11 @@ class WidthCostDisplay(_PanelDisplay):
                 drawn.append(pairs)
                 which = "" if _all_alike(self.firing_pairs) else f", {label}"
                 name = f"pairs that fire{which}{_growth(self.widths, pairs)[1]}"
-                self._line("work", ax, self.widths, pairs, {"label": name} | line_kw, markers=True)
+                self._line("work", ax, self.widths, pairs, {"color": "0.5", "linestyle": ":", "label": name})
         if self.n_samples is not None:
             dense = self.n_samples * np.asarray(self.widths)
-            self._line("work", ax, self.widths, dense, {"label": "all pairs (dense): width^1"} | line_kw, markers=True)
+            style = {"color": "k", "linestyle": (0, (8, 3)), "label": "all pairs (dense): width$^{1}$"}
+            self._line("work", ax, self.widths, dense, style)
         ax.set_ylabel("work of an iteration\n(inner products and tree nodes)")
         _legend(ax)
 
@@ -962,7 +962,7 @@ def _growth(widths, costs):
     if known.sum() < 2:
         return np.nan, ""
     exponent = np.polyfit(np.log(np.asarray(widths)[known]), np.log(costs[known]), 1)[0]
-    return exponent, f": width^{exponent:.2f}"
+    return exponent, f": width$^{{{exponent:.2f}}}$"
 
 
 def _all_alike(rows):
