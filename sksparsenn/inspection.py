@@ -10,7 +10,6 @@ from numbers import Integral
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
-from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -314,7 +313,7 @@ class TrainingCurveDisplay(_PanelDisplay):
         scores, best = np.asarray(self.validation_scores), self.best_iteration
         label = name
         if best is not None:
-            label = f"{'' if name is None else name + ', '}best: {scores[best - 1]:.3g} after {best}"
+            label = f"{'' if name is None else name + ', '}best {scores[best - 1]:.3g} at {best}"
         line = self._curve("validation", ax, scores, label, line_kw)
         if best is not None:
             ax.plot(best, scores[best - 1], "*", color=line.get_color(), markeredgecolor="k", markersize=11)
@@ -464,8 +463,9 @@ class FiringPatternDisplay(_PanelDisplay):
         X = validate_data(network, X, dtype=[np.float64, np.float32], order="C", reset=False)
         if subsample is not None and subsample < len(X):
             X = X[np.sort(check_random_state(random_state).choice(len(X), subsample, replace=False))]
-        samples, firing = _who_fires(network, X)
-        values = _predicted(network, X) if order == "prediction" else _first_coordinate(samples)
+        exact, samples = _network_and_samples(network, X)
+        firing = _who_fires(exact, samples)
+        values = _predictions(network, exact, samples) if order == "prediction" else _first_coordinate(samples)
         order_name = "prediction" if order == "prediction" else "first principal coordinate"
         display = cls(firing=firing, sample_values=values, order_name=order_name)
         return display.plot(ax, panels=panels, neuron_order=neuron_order, image_kw=image_kw, bar_kw=bar_kw)
@@ -541,11 +541,13 @@ class FiringPatternDisplay(_PanelDisplay):
     def _draw_image(self, ax, neuron_order, image_kw, bar_kw):
         firing = self.sorted_firing(neuron_order)
         n_samples, n_neurons = firing.shape
+        # Where nobody fires, an empty column.
+        cells = _cell_means(firing, IMAGE_ROWS, IMAGE_COLUMNS) if n_neurons else np.zeros((n_samples, 1))
         style = {
-            "cmap": "gray_r", "vmin": 0, "aspect": "auto", "interpolation": "nearest",
-            "origin": "lower", "extent": (0.5, n_neurons + 0.5, 0.5, n_samples + 0.5),
+            "cmap": "gray_r", "vmin": 0, "vmax": cells.max() or 1.0, "aspect": "auto", "interpolation": "nearest",
+            "origin": "lower", "extent": (0.5, max(n_neurons, 1) + 0.5, 0.5, n_samples + 0.5),
         }  # fmt: skip
-        self.image_ = ax.imshow(_cell_means(firing, IMAGE_ROWS, IMAGE_COLUMNS), **style | image_kw)
+        self.image_ = ax.imshow(cells, **style | image_kw)
         ax.figure.colorbar(self.image_, ax=ax, label="share of pairs that fire")
         by = "mean place of their samples" if neuron_order == "place" else "number of their samples"
         ax.set_xlabel(f"neurons that fire, by {by}")
@@ -561,7 +563,9 @@ class FiringPatternDisplay(_PanelDisplay):
     def _draw_samples_per_neuron(self, ax, neuron_order, image_kw, bar_kw):
         counts = self.samples_per_neuron
         self._histogram("samples_per_neuron", ax, counts[counts > 0], bar_kw)
-        ax.set_yscale("log")
+        if counts.any():
+            ax.set_yscale("log")
+            ax.set_ylim(bottom=0.5)  # so that a single neuron is seen
         ax.set(xlabel="samples that a neuron fires on", ylabel="neurons (without the dead)")
         ax.set_title(f"dead, firing on none: {len(self.dead_neurons):,} of {len(counts):,}", fontsize="medium")
 
@@ -820,7 +824,7 @@ class WidthCostDisplay(_PanelDisplay):
             style = {"color": "k", "linestyle": (0, (8, 3)), "label": "all pairs (dense): width$^{1}$"}
             self._line("work", ax, self.widths, dense, style)
         ax.set_ylabel("work of an iteration\n(inner products and tree nodes)")
-        _legend(ax)
+        _legend(ax, above=True)
 
     def _draw_fit_time(self, ax, line_kw):
         self._costs("fit_time", ax, self.fit_times, self.fit_times_std, line_kw)
@@ -853,26 +857,33 @@ class WidthCostDisplay(_PanelDisplay):
 # -- data of the displays -------------------------------------------------------------------
 
 
-def _who_fires(network, X):
-    """Rows of X on the sphere, and as a sparse (n_samples, width) array which neurons fire on them."""
-    weights = padded_rows(network.hidden_weights_)
-    exact = Network(weights, network.output_weights_, network.shift_, network.threshold_, network._scale)
-    samples = Lift(network._centre, network._constant)(X, weights.dtype)
-    indptr, indices = exact.firing(samples).pairs()
-    by_neuron = csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=(len(weights), len(X)))
-    return samples, by_neuron.T.tocsr()
+def _network_and_samples(estimator, X):
+    """The fitted network as training sees it, and checked rows of X on the sphere."""
+    network = Network(
+        padded_rows(estimator.hidden_weights_), estimator.output_weights_, estimator.shift_, estimator.threshold_,
+        estimator._scale,
+    )  # fmt: skip
+    return network, Lift(estimator._centre, estimator._constant)(X, network.weights.dtype)
 
 
-def _predicted(network, X):
-    """A number for each sample that grows with its prediction."""
-    if not is_classifier(network):
-        return network.predict(X).reshape(len(X), -1)[:, 0]
-    scores = network.decision_function(X)
-    return scores if scores.ndim == 1 else np.searchsorted(network.classes_, network.predict(X))
+def _who_fires(network, samples):
+    """As a sparse (n_samples, width) array of bool."""
+    indptr, indices = network.firing(samples).pairs()
+    shape = len(network.weights), len(samples)
+    return csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=shape).T.tocsr()
+
+
+def _predictions(estimator, network, samples):
+    """A number for each sample: the first target, the score of two classes, or the place of the class predicted."""
+    scores = estimator._units().inverse(network.outputs(samples))
+    return scores.argmax(axis=1) if is_classifier(estimator) and scores.shape[1] > 1 else scores[:, 0]
 
 
 def _first_coordinate(samples):
-    return PCA(n_components=1, svd_solver="full").fit_transform(samples).ravel()
+    """Along the direction in which samples vary most, whose largest entry is positive."""
+    centred = samples - samples.mean(axis=0)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    return centred @ (direction * np.sign(direction[np.abs(direction).argmax()]))
 
 
 def _cell_means(matrix, n_rows, n_columns):
@@ -880,10 +891,10 @@ def _cell_means(matrix, n_rows, n_columns):
     n, m = matrix.shape
     n_rows, n_columns = min(n, n_rows), min(m, n_columns)
     entries = matrix.tocoo()
-    cells = (entries.row * n_rows // n) * n_columns + entries.col * n_columns // m if matrix.nnz else []
-    sums = np.bincount(np.asarray(cells, dtype=np.int64), minlength=n_rows * n_columns).reshape(n_rows, n_columns)
-    heights = np.bincount(np.arange(n) * n_rows // n)
-    lengths = np.bincount(np.arange(m) * n_columns // m) if m else np.ones(0)
+    row, column = entries.row.astype(np.int64), entries.col.astype(np.int64)  # products may exceed 32 bits
+    cells = row * n_rows // n * n_columns + column * n_columns // m
+    sums = np.bincount(cells, minlength=n_rows * n_columns).reshape(n_rows, n_columns)
+    heights, lengths = np.bincount(np.arange(n) * n_rows // n), np.bincount(np.arange(m) * n_columns // m)
     return sums / np.outer(heights, lengths)
 
 
@@ -985,6 +996,7 @@ def _width_axis(ax):
     ax.set_xlabel("width (neurons)")
 
 
-def _legend(ax):
+def _legend(ax, above=False):
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize="small")
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2} if above else {}
+        ax.legend(frameon=False, fontsize="small", **place)
