@@ -586,8 +586,7 @@ class WidthCostDisplay(_PanelDisplay):
     as far as there is data for them:
 
     - "work": counted work of the search per iteration against width, both logarithmic,
-      beside the count of a dense implementation, all pairs, and the pairs that fire,
-      which is the least that any search has to report;
+      beside the count of a dense implementation, all pairs, and the pairs that fire;
     - "fit_time": seconds to fit against width, both logarithmic;
     - "score": cross-validated score against width.
 
