@@ -402,7 +402,7 @@ class FiringPatternDisplay(_PanelDisplay):
     """
 
     def __init__(self, *, firing, sample_values=None, order_name="value"):
-        self.firing = csr_array(firing, dtype=bool)
+        self.firing = csr_array(firing, dtype=bool, copy=True)
         self.firing.eliminate_zeros()
         self.sample_values = sample_values
         self.order_name = order_name

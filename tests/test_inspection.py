@@ -403,8 +403,10 @@ def test_a_single_row_can_be_shown(diabetes, descent):
 
 
 def test_stored_zeros_do_not_fire():
-    firing = csr_array((np.array([1.0, 0.0]), np.array([0, 1]), np.array([0, 1, 2])), shape=(2, 2))
-    np.testing.assert_array_equal(FiringPatternDisplay(firing=firing).dead_neurons, [1])
+    firing = csr_array((np.array([True, False, True]), np.array([0, 1, 1]), np.array([0, 2, 3])), shape=(2, 2))
+    display = FiringPatternDisplay(firing=firing).plot(panels="image")
+    np.testing.assert_array_equal(display.image_.get_array(), np.eye(2))
+    assert firing.nnz == 3  # the user's own stays as it was
 
 
 # -- cost against width -------------------------------------------------------------------
