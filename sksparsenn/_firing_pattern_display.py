@@ -255,6 +255,7 @@ class FiringPatternDisplay(PanelDisplay):
         edges = np.arange(low, high + step + 1, step) - 0.5
         heights, _ = np.histogram(counts, edges)
         style = {"color": "0.6", "edgecolor": "0.2", "linewidth": 0.5} | bar_kw
+        ax.xaxis.get_major_locator().set_params(integer=True)
         self.bars_[panel] = ax.bar(edges[:-1], heights, width=step, align="edge", **style)
 
 
