@@ -82,6 +82,7 @@ setup(
             extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
             extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
             extension("_tournament", [], EXACT),
+            extension("_sparse", ["sksparsenn/simd/sparse.c"], EXACT),
             extension("_margin", ["sksparsenn/simd/distance.c"], EXACT),
             extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
             extension("_cholesky", [], EXACT),

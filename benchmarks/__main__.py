@@ -9,11 +9,12 @@ from benchmarks import (
     iteration_against_width,
     large_tables,
     solvers,
+    sparse_input,
     steps,
     time_to_loss,
 )
 
-FIRST_ORDER = steps, half_space, defaults, classification, even_polynomials
+FIRST_ORDER = steps, half_space, defaults, classification, sparse_input, even_polynomials
 GAUSS_NEWTON = iteration_against_width, solvers, time_to_loss, gauss_newton_defaults, large_tables
 
 for part in FIRST_ORDER + GAUSS_NEWTON:

@@ -90,12 +90,12 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             X, targets, weights = in_canonical_order(X, targets, weights)
         samples = lift(X, X.dtype)
         n_lifted = X.shape[1] + lift.n_added
-        require_training_memory(samples, self.width)
+        require_training_memory(samples, self.width, validates=held_out is not None)
         network, anchor = self._first_network(
             n_lifted, targets.shape[1], shift, threshold, random_state, X.dtype, continues, memory
         )
         objective_targets = self._objective_targets(targets, units, X.dtype)
-        self._centre, self._constant = lift
+        self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = units
         early_stopping = self._make_early_stopping(held_out, network, in_batches)
         asked = self.warm_start
@@ -125,9 +125,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _read(self, X, y, sample_weight, *, reset=True, name="sample_weight"):
         """Checked rows, without those that weigh nothing."""
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], order="C", reset=reset, **self._target_checks
-        )
+        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(), **self._target_checks)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weights.sum() > 0:
             raise ValueError(f"{name} is zero for every sample: nothing is left to fit.")
@@ -136,6 +134,10 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             X, y, weights = X[kept], y[kept], weights[kept]
         return Rows(X, y, weights)
 
+    def _input_checks(self):
+        sparse = self.__sklearn_tags__().input_tags.sparse
+        return {"accept_sparse": "csr" if sparse else False, "dtype": [np.float64, np.float32], "order": "C"}
+
     def _continues(self):
         """Whether this fit goes on from the last one."""
         return self.warm_start and hasattr(self, "hidden_weights_")
@@ -143,7 +145,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     def _units_of(self, X, targets, weights, continues):
         """The maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
         if continues:
-            return Lift(self._centre, self._constant), self._units()
+            return self._lift(), self._units()
         shares = weights / weights.sum()
         lift = Lift.fit(X, shares, self.fit_intercept, self.intercept_scaling)
         return lift, self._target_units(targets, shares)
@@ -193,7 +195,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if held_out is None:
             return None
         targets = self._encode(held_out.y)
-        samples = Lift(self._centre, self._constant)(held_out.X, network.weights.dtype)
+        samples = self._lift()(held_out.X, network.weights.dtype)
         search = make_search(
             "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
         )
@@ -250,13 +252,21 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             during.update(before | kept)
             raise
 
+    def _lift(self):
+        return Lift(self._centre, self._constant, self._spread)
+
     def _units(self):
         return Standardiser(self._target_mean, self._target_scale)
 
-    def _network_outputs(self, X):
-        """The network's outputs, in its own units."""
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        network = Network(
+    def _network(self):
+        return Network(
             padded_rows(self.hidden_weights_), self.output_weights_, self.shift_, self.threshold_, self._scale
         )
-        return network.outputs(Lift(self._centre, self._constant)(X, self.hidden_weights_.dtype))
+
+    def _checked(self, X):
+        """Rows of X to predict, checked."""
+        return validate_data(self, X, reset=False, **self._input_checks())
+
+    def _network_outputs(self, X):
+        """The network's outputs, in its own units."""
+        return self._network().outputs(self._lift()(self._checked(X), self.hidden_weights_.dtype))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sksparsenn._firing import Firing
-from sksparsenn._kernels import descend_firing
-from sksparsenn._network import Network, largest_curvature, tangent_kernel_diagonal
+from sksparsenn._network import Network, largest_curvature, squared_distance, tangent_kernel_diagonal
+from sksparsenn._samples import take
 from sksparsenn._work import Work
 
 # A loss this many times larger than at the start will not come back.
@@ -151,7 +151,7 @@ def objective(outputs, batch, state, loss):
     # Not a product: threads of BLAS would fight with those of the kernels for the same cores.
     value = float((batch.shares * loss.value(outputs, batch.y)).sum())
     if state.ridge:
-        value += 0.5 * state.ridge * float(np.square(state.network.weights - state.anchor, dtype=np.float64).sum())
+        value += 0.5 * state.ridge * squared_distance(state.network.weights, state.anchor, batch.X)
     return value
 
 
@@ -161,9 +161,9 @@ def move_neurons(state, X, residuals, options):
     state.n_steps += 1
     if options.learning_rate == "auto" and not options.loss.smooth:
         rate /= np.sqrt(state.n_steps)  # a subgradient does not shrink near the minimum, so the step has to
-    descend_firing(
-        network.weights, state.anchor, state.velocity, X, firing.rows, firing.starts, firing.counts, firing.samples,
-        residuals, network.signs, network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge,
+    firing.descend(
+        network.weights, state.anchor, state.velocity, X, residuals, network.signs, network.scale,
+        rate, options.momentum, options.nesterovs_momentum, state.ridge,
     )  # fmt: skip
 
 
@@ -224,7 +224,10 @@ def takes_back_step(state, loss, data, options):
     weights, previous = state.network.weights, state.last_loss
     state.last_loss = loss
     if loss <= state.best_loss:
-        state.best_loss, state.best_weights = loss, weights.copy()
+        state.best_loss = loss
+        if state.best_weights is None:
+            state.best_weights = np.empty_like(weights)
+        np.copyto(state.best_weights, weights)
     if loss <= previous:
         state.learning_rate = min(state.learning_rate * RATE_GROWTH, state.rate_limit)
         return False
@@ -282,7 +285,7 @@ class BatchSampler:
             return Batch(None, *data[:3])
         drawn = np.searchsorted(self.cumulated, self.random_state.uniform(size=self.batch_size) * self.cumulated[-1])
         samples, times = np.unique(drawn, return_counts=True)
-        return Batch(samples, np.ascontiguousarray(data.X[samples]), data.y[samples], times / self.batch_size)
+        return Batch(samples, take(data.X, samples), data.y[samples], times / self.batch_size)
 
 
 class SinglePass:
@@ -300,7 +303,7 @@ class SinglePass:
             return Batch(None, *data[:3])
         samples = np.sort(next(self.parts))
         shares = data.shares[samples] * len(data.X) / len(samples)
-        return Batch(samples, np.ascontiguousarray(data.X[samples]), data.y[samples], shares)
+        return Batch(samples, take(data.X, samples), data.y[samples], shares)
 
 
 class OutputRule:

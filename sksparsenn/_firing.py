@@ -6,11 +6,13 @@ import numpy as np
 
 from sksparsenn._kernels import (
     add_firing_outputs,
+    descend_firing,
     firing_gradient,
     firing_of_candidates,
     forward_of_candidates,
     room_for,
 )
+from sksparsenn._sparse_samples import SparseSamples
 
 
 class Lists(NamedTuple):
@@ -48,12 +50,18 @@ class Firing(NamedTuple):
         The memory of a pattern that is no longer needed may be given as `reuse`.
         """
         samples, products = cls._memory(candidates, X.dtype, reuse)
-        starts, counts = firing_of_candidates(X, W, *candidates, threshold, samples, products)
+        if isinstance(X, SparseSamples):
+            starts, counts = X.firing_of_candidates(W, *candidates, threshold, samples, products)
+        else:
+            starts, counts = firing_of_candidates(X, W, *candidates, threshold, samples, products)
         return cls(candidates.rows, starts, counts, samples, products)
 
     @classmethod
     def forward(cls, candidates, X, network, reuse=None):
-        """Who fires, as `among` decides it, and with what `outputs`: one pass that keeps no products."""
+        """Who fires, as `among` decides it, and with what `outputs`: for dense X, one pass that keeps no products."""
+        if isinstance(X, SparseSamples):  # where a product takes so long that keeping it costs nothing
+            firing = cls.among(candidates, X, network.weights, network.threshold, reuse)
+            return firing, firing.outputs(len(X), network.signs, network.shift, network.scale)
         samples, _ = cls._memory(candidates, None, reuse)
         weights, signs, shift, threshold, _ = network
         starts, counts, outputs = forward_of_candidates(
@@ -85,6 +93,14 @@ class Firing(NamedTuple):
     def gradient(self, X, residuals, signs):
         """Row k: sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""
         return firing_gradient(X, self.rows, self.starts, self.counts, self.samples, residuals, signs)
+
+    def descend(self, W, anchor, velocity, X, residuals, signs, scale, *step):
+        """Move W down the gradient: one step of `_kernels.descend_firing`, whose last arguments `step` holds."""
+        pattern_and_step = (self.rows, self.starts, self.counts, self.samples, residuals, signs, scale, *step)
+        if isinstance(X, SparseSamples):
+            X.descend_firing(W, anchor, velocity, *pattern_and_step)
+        else:
+            descend_firing(W, anchor, velocity, X, *pattern_and_step)
 
     def pairs(self):
         """Compressed rows without gaps, (indptr, samples), for all neurons up to the last listed."""

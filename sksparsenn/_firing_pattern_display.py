@@ -3,16 +3,12 @@
 from numbers import Integral
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from sksparsenn._display import PanelDisplay, fitted_network, require_matplotlib
-from sksparsenn._inputs import Lift
-from sksparsenn._network import Network
-from sksparsenn._points import padded_rows
 
 # Cells of the image of who fires: about the pixels of a panel, so that drawing it resamples little.
 IMAGE_ROWS, IMAGE_COLUMNS = 200, 300
@@ -139,10 +135,12 @@ class FiringPatternDisplay(PanelDisplay):
         while isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
             estimator = estimator.steps[-1][1]
-        X = validate_data(network, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        if subsample is not None and subsample < len(X):
-            X = X[np.sort(check_random_state(random_state).choice(len(X), subsample, replace=False))]
-        exact, samples = _network_and_samples(network, X)
+        X = network._checked(X)
+        if issparse(X) and order == "principal":
+            raise ValueError("order='principal' needs dense X: use order='prediction', or X.toarray().")
+        if subsample is not None and subsample < X.shape[0]:
+            X = X[np.sort(check_random_state(random_state).choice(X.shape[0], subsample, replace=False))]
+        exact, samples = network._network(), network._lift()(X, network.hidden_weights_.dtype)
         firing = _who_fires(exact, samples)
         values = _predictions(network, exact, samples) if order == "prediction" else _first_coordinate(samples)
         order_name = "prediction" if order == "prediction" else "first principal coordinate"
@@ -257,15 +255,6 @@ class FiringPatternDisplay(PanelDisplay):
         style = {"color": "0.6", "edgecolor": "0.2", "linewidth": 0.5} | bar_kw
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.bars_[panel] = ax.bar(edges[:-1], heights, width=step, align="edge", **style)
-
-
-def _network_and_samples(estimator, X):
-    """The fitted network as training sees it, and checked rows of X on the sphere."""
-    network = Network(
-        padded_rows(estimator.hidden_weights_), estimator.output_weights_, estimator.shift_, estimator.threshold_,
-        estimator._scale,
-    )  # fmt: skip
-    return network, Lift(estimator._centre, estimator._constant)(X, network.weights.dtype)
 
 
 def _who_fires(network, samples):

@@ -29,14 +29,20 @@ class SparseShiftedReLU(BaseShiftedReLU):
         "average": [StrOptions({"last", "mean", "random"})],
     }
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.  float32 is computed in float32, everything else in float64.
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Samples.  float32 is computed in float32, everything else in float64.  Sparse X
+            of any format is taken as CSR and never made dense.
 
         y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
             Targets or labels.
@@ -67,7 +73,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             search = make_search(
                 self.search, start.samples, network.weights, network.threshold, in_batches=self.solver == "sgd"
             )
-            state = State(network, start.anchor, np.zeros_like(network.weights))
+            state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = self._output_rule(start.random_state, continues)
             noisy = self.solver == "sgd" or not options.loss.smooth
             stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
@@ -103,7 +109,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
             network, options = start.network, self._options(stream=True)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=True)
-            state = State(network, start.anchor, np.zeros_like(network.weights))
+            state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = self._output_rule(start.random_state, continues)
             if continues:
                 self._recall_parts(state, output_rule)

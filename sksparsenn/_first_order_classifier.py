@@ -73,6 +73,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
         - "brute": all pairs, in cache-sized blocks.
 
+        Sparse X takes "margin" and "brute".
+
         "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
         tree over the initial weights pays, which takes few features, and
         "brute" elsewhere.
@@ -339,7 +341,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
 
         y : array-like of shape (n_samples,)
 

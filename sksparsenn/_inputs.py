@@ -9,8 +9,12 @@ all of X is shifted or multiplied by a number.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 
 from sksparsenn._points import padded_rows
+from sksparsenn._sparse_samples import SparseSamples
+from sksparsenn._sparse_table import canonical, mean_and_spread
+from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 
 # Rows lifted at a time, so that temporary copies stay small.
 ROWS_AT_ONCE = 1 << 15
@@ -22,15 +26,22 @@ class Lift(NamedTuple):
     centre: np.ndarray
     constant: float | None
 
+    spread: float = np.inf
+    """Root mean square length of the centred rows that this was fitted to, for `columns_to_centre`."""
+
     @classmethod
     def fit(cls, X, shares, fit_intercept, intercept_scaling):
         """Centre at the weighted mean; the constant is intercept_scaling times the root mean square length."""
         if not fit_intercept:
-            return cls(np.zeros(X.shape[1]), None)
+            return cls(np.zeros(X.shape[1]), None, 0.0)
+        if issparse(X):
+            centre, spread, unit = mean_and_spread(canonical(X), shares)
+            return cls(centre, intercept_scaling * (spread or unit), spread)
         unit = float(np.abs(X).max()) or 1.0  # so that squares neither overflow nor vanish
         centre = shares @ (X / unit)
         squares = sum(shares[rows] @ (((X[rows] / unit) - centre) ** 2).sum(axis=1) for rows in _slices(len(X)))
-        return cls(centre * unit, intercept_scaling * (float(np.sqrt(squares)) or 1.0) * unit)
+        spread = float(np.sqrt(squares))
+        return cls(centre * unit, intercept_scaling * (spread or 1.0) * unit, spread * unit)
 
     @property
     def n_added(self):
@@ -38,7 +49,9 @@ class Lift(NamedTuple):
         return 0 if self.constant is None else 1
 
     def __call__(self, X, dtype):
-        """Lifted rows of X, zero-padded; a row of zeros without a constant coordinate stays zero."""
+        """Lifted rows of X, zero-padded or sparse as X is; a row of zeros without a constant coordinate stays zero."""
+        if issparse(X):
+            return SparseSamples.lifted(X, self, dtype)
         n_samples, n_features = X.shape
         lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
         for rows in _slices(n_samples):
@@ -81,6 +94,8 @@ def in_canonical_order(X, y, weights):
     Batches drawn from rows in this order do not depend on the order in which rows came,
     nor on whether a sample came twice or with weight two.
     """
+    if issparse(X):
+        return sparse_rows_in_canonical_order(X, y, weights)
     order = np.lexsort([*y.T, *X.T])
     X, y, weights = X[order], y[order], weights[order]
     distinct = np.ones(len(X), dtype=bool)

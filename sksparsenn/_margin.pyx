@@ -6,7 +6,7 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from sksparsenn._kernels cimport keep_above, real
 
@@ -58,6 +58,15 @@ def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
     for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="static", nogil=True, use_threads_if=m * padded > 1 << 16):
         chunk_distances(&W[chunk * CHUNK, 0], &reference[chunk * CHUNK, 0], padded, min(CHUNK, m - chunk * CHUNK), &out[chunk * CHUNK])
     return distances
+
+
+def settle_rows(const real[:, ::1] W, const int64_t[::1] rows, real[:, ::1] reference, double[::1] lengths):
+    """Copy the given rows of W to the same rows of the reference, and their Euclidean lengths to `lengths`."""
+    cdef Py_ssize_t padded = W.shape[1], n_rows = rows.shape[0], k
+    cdef const real[::1] origin = np.zeros(max(padded, 1), dtype=np.asarray(W).dtype)
+    for k in prange(n_rows, schedule="static", nogil=True, use_threads_if=n_rows * padded > 1 << 16):
+        memmove(&reference[rows[k], 0], &W[rows[k], 0], padded * sizeof(real))
+        chunk_distances(&W[rows[k], 0], &origin[0], padded, 1, &lengths[rows[k]])
 
 
 def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, const int64_t[::1] counts, int32_t[::1] target,

@@ -3,15 +3,11 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import copy_lists, narrow_lists, restrict_lists, row_distances
+from sksparsenn._margin import copy_lists, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
-from sksparsenn._points import as_points, padded_rows, significant_columns
-from sksparsenn._scan import longest, pack, points_beyond, rounding_error
+from sksparsenn._points import as_points, padded_rows
+from sksparsenn._samples import DenseSamples, SparseSamples, take
 from sksparsenn._work import Work
-
-# The cost of one pair in a scan, in units of one pair of a list, the copying of the new list included; measured with
-# 19 features and 15,000 samples.
-COST_OF_SCANNED_PAIR = 0.33
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
 QUERIES_BETWEEN_REVIEWS = 16
@@ -97,7 +93,8 @@ class MarginLists:
     """
 
     def __init__(self, X, W, threshold, *, margin=None):
-        X = as_points(X, "X")
+        if not isinstance(X, SparseSamples):
+            X = as_points(X, "X")
         W = as_points(W, "W", X.shape[1], X.dtype)
         if not np.isfinite(threshold):
             raise ValueError(f"threshold={threshold!r} must be a finite number.")
@@ -106,13 +103,11 @@ class MarginLists:
         self.threshold = float(threshold)
         self.margin = margin
         (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
-        self._X = padded_rows(X)
-        self._n_features = significant_columns(X)
-        self._blocks = pack(X, self._n_features)
-        self._reach = longest(X)
+        self._X = X if isinstance(X, SparseSamples) else DenseSamples(padded_rows(X))
+        self._reach, self._rounding = self._X.reach, self._X.rounding
         W = padded_rows(W)
-        self._reference = W.copy()
-        self._norms = row_distances(W, np.zeros_like(W))
+        self._reference, self._norms = W, np.empty(self.n_neurons)
+        settle_rows(W, np.arange(self.n_neurons), W, self._norms)
         self._growth = None  # beta: how fast lists grow with the margin, once measured
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
@@ -128,29 +123,25 @@ class MarginLists:
 
     # -- lists --------------------------------------------------------------------------
 
-    def _scan(self, W, margins):
-        """Compressed lists of the samples within the margins, by one pass over all samples."""
+    def _scan(self, W, rows):
+        """Compressed lists of the samples within the margins of these neurons, by one pass over all samples."""
         with np.errstate(over="ignore"):
-            cuts = (self.threshold - margins).astype(W.dtype)
-        return points_beyond(self._blocks, W, cuts, self._reach, superset=True)
+            cuts = (self.threshold - self.margins[rows]).astype(W.dtype)
+        return self._X.beyond(W, cuts, rows)
 
     def _build(self, W):
         sampled = np.unique(
             np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
         )
         if len(sampled):
-            listed = (
-                self._scan(np.ascontiguousarray(W[sampled]), self.margins[sampled])[0][-1]
-                / len(sampled)
-                * self.n_neurons
-            )
+            listed = self._scan(W, sampled)[0][-1] / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
-        chunks = [slice(first, first + rows) for first in range(0, max(self.n_neurons, 1), rows)]
-        parts = [self._scan(W[chunk], self.margins[chunk]) for chunk in chunks]
+        chunks = [self._rows[first : first + rows] for first in range(0, max(self.n_neurons, 1), rows)]
+        parts = [self._scan(W, chunk) for chunk in chunks]
         self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
         self._capacities = _room(self._counts)
         self._starts = np.cumsum(self._capacities) - self._capacities
@@ -191,14 +182,14 @@ class MarginLists:
     def _scale(self):
         """The typical spread of a neuron's products over the samples."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._reach * self._norms.mean() / np.sqrt(self._n_features) if self.n_neurons else 1.0
+            return self._reach * self._norms.mean() / np.sqrt(self._X.n_significant) if self.n_neurons else 1.0
 
     def _limits(self, rows):
         """How far these neurons may move: their margins, less what rounding may take, per unit of sample length."""
         if self._reach == 0:
             return np.inf
         margins = self.margins[rows]
-        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        error, smallest = self._rounding
         rounding = error * (self._norms[rows] * self._reach + margins + abs(self.threshold)) + smallest
         # A neuron that has not moved at all is safe whatever its margin.
         return np.maximum((margins - rounding) / self._reach, 0)
@@ -211,7 +202,7 @@ class MarginLists:
         fired, counts = self._fired[rows] + 2, self._counts[rows] + 2
         growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
         growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
-        scan = COST_OF_SCANNED_PAIR * self.n_samples
+        scan = self._X.cost_of_scanned_pair * self.n_samples
         scanned = scan * self._reach * drift
         # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2.
         margins = 2 * lambert_w(0.5 * np.sqrt(growth * scanned / fired)) / growth
@@ -228,8 +219,7 @@ class MarginLists:
         if len(rows):
             self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
             self._settle(rows, W)
-            weights = np.ascontiguousarray(W[rows])
-            self._replace(rows, *self._scan(weights, self.margins[rows]))
+            self._replace(rows, *self._scan(W, rows))
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
@@ -252,15 +242,14 @@ class MarginLists:
         evaluated = int(self._counts[rows].sum())
         self.margins[rows] = best[rows]
         self._settle(rows, W)
-        error, smallest = rounding_error(self._X.shape[1], self._X.dtype == np.float32)
+        error, smallest = self._rounding
         cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
-        narrow_lists(self._X, W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
+        self._X.narrow_lists(W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
         """Measure movement of these neurons from here on."""
-        self._reference[rows] = W[rows]
-        self._norms[rows] = row_distances(self._reference[rows], np.zeros((len(rows), W.shape[1]), dtype=W.dtype))
+        settle_rows(W, rows, self._reference, self._norms)
         self._allowed[rows] = self._limits(rows)
         self._scanned_at[rows] = self._queries
 
@@ -272,11 +261,11 @@ class MarginLists:
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
         lists = Lists(self._rows, self._starts, self._counts, self._samples)
-        X = self._X
+        X = self._X.rows
         if samples is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
             position[samples] = np.arange(len(samples))
-            X = np.ascontiguousarray(X[samples])
+            X = take(X, samples)
             lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
         return X, lists, work + Work(int(lists.counts.sum()), 0, 0)
 
@@ -318,7 +307,7 @@ class MarginLists:
         work : Work
             Named tuple of counts; only if `return_work`.
         """
-        W = as_points(W, "W", self.n_features, self._X.dtype)
+        W = as_points(W, "W", self.n_features, self._X.rows.dtype)
         if len(W) != self.n_neurons:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)

@@ -6,8 +6,9 @@ import numpy as np
 
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._kernels import neurons_per_sample
-from sksparsenn._points import padded_rows, significant_columns
-from sksparsenn._scan import longest, pack, points_beyond
+from sksparsenn._margin import row_distances
+from sksparsenn._points import padded_rows
+from sksparsenn._samples import SparseSamples, as_samples, take
 
 # Rows predicted at a time: even if every neuron fired, the pairs of a chunk would take about a gigabyte.
 PAIRS_AT_ONCE = 1 << 26
@@ -16,7 +17,7 @@ ENTRIES_AT_ONCE = 1 << 19
 
 
 class Network(NamedTuple):
-    """A network as arrays and numbers; weights and samples have zero-padded rows."""
+    """A network as arrays and numbers; weights have zero-padded rows, and so have samples unless they are sparse."""
 
     weights: np.ndarray
     """Hidden weights w_r, (width, padded features)."""
@@ -38,7 +39,7 @@ class Network(NamedTuple):
         outputs = np.empty((len(X), self.signs.shape[1]), dtype=X.dtype)
         rows = max(1, min(PAIRS_AT_ONCE // len(self.weights), ENTRIES_AT_ONCE // self.signs.shape[1]))
         for start in range(0, len(X), rows):
-            part = np.ascontiguousarray(X[start : start + rows])
+            part = take(X, slice(start, start + rows))
             outputs[start : start + rows] = Firing.forward(self._candidates(part), part, self)[1]
         return outputs
 
@@ -48,8 +49,7 @@ class Network(NamedTuple):
 
     def _candidates(self, X):
         cuts = np.full(len(self.weights), self.threshold, dtype=X.dtype)
-        blocks, reach = pack(X, significant_columns(X)), longest(X)
-        return Lists.from_compressed(*points_beyond(blocks, self.weights, cuts, reach, superset=True))
+        return Lists.from_compressed(*as_samples(X).beyond(self.weights, cuts))
 
 
 def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
@@ -79,10 +79,22 @@ def jacobian_product(firing, X, signs, scale, U):
     return Firing.among(lists, X, U, -np.inf).outputs(len(X), signs, 0.0, scale)
 
 
+def tangent_kernel_product(firing, X, signs, scale, v):
+    """J J^T v; for sparse X neuron by neuron, without a dense gradient of all of them."""
+    if isinstance(X, SparseSamples):
+        products = X.products_of_gradients(firing.rows, firing.starts, firing.counts, firing.samples, v, signs)
+        return firing._replace(products=products).outputs(len(X), signs, 0.0, scale**2)
+    U = np.zeros((len(signs), X.shape[1]), dtype=X.dtype)
+    U[firing.rows] = jacobian_transpose_product(firing, X, signs, scale, v)
+    return jacobian_product(firing, X, signs, scale, U)
+
+
 def tangent_kernel_diagonal(firing, X, scale):
     """G_ii = scale^2 ||x_i||^2 times the number of neurons that fire on i, for one output."""
     neurons = neurons_per_sample(firing.starts, firing.counts, firing.samples, len(X))
-    return scale**2 * neurons * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    sparse = isinstance(X, SparseSamples)
+    squares = X.squared_lengths() if sparse else np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    return scale**2 * neurons * squares
 
 
 def largest_curvature(firing, X, signs, scale, shares, tol=1e-3, max_iter=100):
@@ -96,14 +108,19 @@ def largest_curvature(firing, X, signs, scale, shares, tol=1e-3, max_iter=100):
     v /= length(v)
     estimate = 0.0
     for _ in range(max_iter):
-        U = np.zeros((len(signs), X.shape[1]), dtype=X.dtype)
-        U[firing.rows] = jacobian_transpose_product(firing, X, signs, scale, np.ascontiguousarray(root * v))
-        v = root * jacobian_product(firing, X, signs, scale, U)
+        v = root * tangent_kernel_product(firing, X, signs, scale, np.ascontiguousarray(root * v))
         previous, estimate = estimate, length(v)
         if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
             break
         v /= estimate
     return estimate
+
+
+def squared_distance(weights, others, X):
+    """||W - V||^2, in double precision; without a copy beside sparse X, where nothing is larger than these matrices."""
+    if isinstance(X, SparseSamples):
+        return float(np.square(row_distances(weights, others)).sum())
+    return float(np.square(weights - others, dtype=np.float64).sum())
 
 
 def length(v):

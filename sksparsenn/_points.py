@@ -1,6 +1,7 @@
 """Rows of numbers as the searches take them: checked, contiguous, padded."""
 
 import numpy as np
+from scipy.sparse import issparse
 
 LANES = 8
 CACHE_LINE = 64
@@ -8,6 +9,8 @@ CACHE_LINE = 64
 
 def as_points(points, name, n_features=None, dtype=None):
     """A C-contiguous matrix of finite float32 or float64 numbers, or an error that says what is wrong."""
+    if issparse(points):
+        raise TypeError(f"{name} is sparse, but has to be dense here; use {name}.toarray().")
     points = np.asarray(points)
     if points.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got an array of {points.dtype}.")

@@ -1,6 +1,6 @@
 """One face over the exact searches for the firing pairs.
 
-A search is made for samples X, first weights W and a threshold.  `firing(W, samples)`
+A search is made for samples X (padded rows, or `SparseSamples`), first weights W and a threshold.  `firing(W, samples)`
 hands out the pattern for the weights of the moment, on all samples or on a batch, and
 the counted work; `forward(network, samples)` the pattern without its products, the
 outputs and the work; `moved` tells those that `follows_moves` which neurons' weights
@@ -17,7 +17,7 @@ from sksparsenn._margin_lists import MarginLists
 from sksparsenn._max_tree import MaxTree
 from sksparsenn._memory import require_memory
 from sksparsenn._points import significant_columns
-from sksparsenn._scan import longest, pack, points_beyond
+from sksparsenn._samples import SparseSamples, as_samples
 from sksparsenn._work import Work
 
 
@@ -58,18 +58,13 @@ class BruteSearch(Search):
     name = "brute"
 
     def __init__(self, X, W, threshold):
-        self.X, self.threshold = X, threshold
-        self.n_features = significant_columns(X)
-        self.blocks, self.reach = pack(X, self.n_features), longest(X)
+        self.samples, self.threshold = as_samples(X), threshold
 
     def candidates(self, W, samples):
-        X, blocks = self.X, self.blocks
-        if samples is not None:
-            X = np.ascontiguousarray(X[samples])
-            blocks = pack(X, self.n_features)
+        scanned = self.samples if samples is None else self.samples[samples]
         cuts = np.full(len(W), self.threshold, dtype=W.dtype)
-        candidates = Lists.from_compressed(*points_beyond(blocks, W, cuts, self.reach, superset=True))
-        return X, candidates, Work(len(X) * len(W), 0, 0)
+        candidates = Lists.from_compressed(*scanned.beyond(W, cuts))
+        return scanned.rows, candidates, Work(len(scanned) * len(W), 0, 0)
 
 
 class WeightSearch(Search):
@@ -181,6 +176,7 @@ class MarginSearch(Search):
 
 
 SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightSearch, MaxTreeSearch, BruteSearch)}
+SPARSE_SEARCHES = {search.name: search for search in (MarginSearch, BruteSearch)}
 
 
 def make_search(name, X, W, threshold, *, in_batches):
@@ -188,8 +184,15 @@ def make_search(name, X, W, threshold, *, in_batches):
 
     With all samples in every step, margin lists win in any dimension.  With batches a
     neuron moves further between two visits of a sample than any useful margin; there the
-    index over the weights wins where a tree over them pays, else the scan.
+    index over the weights wins where a tree over them pays, else the scan.  Sparse samples
+    have many features, where no tree pays.
     """
+    if isinstance(X, SparseSamples):
+        if name not in ("auto", *SPARSE_SEARCHES):
+            raise ValueError(
+                f"search={name!r} needs dense X, but X is sparse; use search='margin' or 'brute', or X.toarray()."
+            )
+        return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"
     elif name == "auto":
@@ -198,6 +201,13 @@ def make_search(name, X, W, threshold, *, in_batches):
     return SEARCHES[name](X, W, threshold)
 
 
-def require_training_memory(X, width):
-    """Refuse before allocating what training needs beyond the search: weights, their start, velocity and gradient."""
-    require_memory(4 * width * X.shape[1] * X.itemsize, f"training {width} neurons on {X.shape[1]} features")
+def require_training_memory(X, width, *, validates=False):
+    """Refuse before allocating what training needs beyond the search: weights, their start, velocity and gradient.
+
+    Where samples are sparse, arrays of this size are what counts, and those are included that
+    would be small beside dense samples: the best weights so far, those at the last scan of
+    margin lists, both once more for validation, and two that are kept; gradients are taken
+    one neuron at a time.
+    """
+    arrays = 7 + 2 * validates if isinstance(X, SparseSamples) else 4
+    require_memory(arrays * width * X.shape[1] * X.itemsize, f"training {width} neurons on {X.shape[1]} features")

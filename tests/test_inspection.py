@@ -517,3 +517,13 @@ def test_what_is_no_search_over_width_is_refused(diabetes, descent):
     with pytest.raises(ValueError, match=r"width=8 comes twice, with nothing to tell"):
         WidthCostDisplay.from_cv_results(results)
     assert not plt.get_fignums()
+
+
+def test_the_pattern_of_sparse_rows_is_that_of_dense_ones():
+    X, y = load_diabetes(return_X_y=True)
+    X = np.where(np.abs(X) > 0.04, X, 0.0)
+    model = SparseShiftedReLURegressor(64, max_iter=3, random_state=0).fit(csr_array(X), y)
+    dense, sparse = (FiringPatternDisplay.from_estimator(model, rows) for rows in (X, csr_array(X)))
+    assert (dense.firing != sparse.firing).nnz <= 2  # pairs at the threshold, up to rounding
+    with pytest.raises(ValueError, match=r"order='principal' needs dense X"):
+        FiringPatternDisplay.from_estimator(model, csr_array(X), order="principal")

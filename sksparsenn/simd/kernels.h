@@ -32,12 +32,18 @@
     uint32_t classify_children_##SUFFIX(const REAL *node, ptrdiff_t d, const REAL *normal, REAL norm, \
                                         REAL error, REAL tiny, REAL threshold, uint32_t *inside);
 
+#define DECLARE_SPARSE(REAL, SUFFIX) \
+    uint32_t neurons_beyond_##SUFFIX(const REAL *values, const int32_t *lines, int64_t n, const REAL *packed, \
+                                     const REAL *sums, const REAL *low);
+
 DECLARE_EXACT(float, float)
 DECLARE_EXACT(double, double)
 DECLARE_DISTANCE(float, float)
 DECLARE_DISTANCE(double, double)
 DECLARE_SCAN(float, float)
 DECLARE_SCAN(double, double)
+DECLARE_SPARSE(float, float)
+DECLARE_SPARSE(double, double)
 
 void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n);
 void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which);
