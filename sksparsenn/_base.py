@@ -134,9 +134,11 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             X, y, weights = X[kept], y[kept], weights[kept]
         return Rows(X, y, weights)
 
+    _takes_sparse = False
+
     def _input_checks(self):
-        sparse = self.__sklearn_tags__().input_tags.sparse
-        return {"accept_sparse": "csr" if sparse else False, "dtype": [np.float64, np.float32], "order": "C"}
+        formats = "csr" if self._takes_sparse else False
+        return {"accept_sparse": formats, "dtype": [np.float64, np.float32], "order": "C"}
 
     def _continues(self):
         """Whether this fit goes on from the last one."""

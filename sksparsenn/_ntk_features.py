@@ -110,7 +110,7 @@ class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if not weights.sum() > 0:
             raise ValueError("sample_weight is zero for every sample: nothing is left to fit.")
         lift = Lift.fit(X, weights / weights.sum(), self.fit_intercept, self.intercept_scaling)
-        self.centre_, self.constant_ = lift
+        self.centre_, self.constant_ = lift.centre, lift.constant
         return X.dtype, X.shape[1] + lift.n_added
 
     def transform(self, X):
