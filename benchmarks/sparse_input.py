@@ -4,16 +4,16 @@ python -m benchmarks.sparse_input [--tables cost dense text] [--width 256]
 
 Rows are made like texts on mixtures of twenty topics: words follow Zipf's law, two in five in
 an order of the topic's own, and are weighted by tf-idf; rows are divided by their length.
-The target is a nonlinear function of the topics' shares plus noise.  All in float32.
+The target is a nonlinear function of the topics' shares plus noise.
 
-cost:  5,000 rows, for several lengths of the texts and several numbers of words.  "touching":
+cost:  20,000 rows in float32, for several lengths of texts and numbers of words.  "touching":
        samples are not centred, and a step without momentum and ridge writes only weights that
        an entry of a firing sample touches; nanoseconds per firing pair, forward (where a pair
        is also decided) and backward, and per entry of it.  "whole": samples are centred, and
        the step has momentum and a ridge; milliseconds a step, which passes over all weights.
-dense: 2,000 rows and the 4,000 most frequent words, the same fit on X and on X.toarray().
+dense: 2,000 rows and the 4,000 most frequent words in float64, the same fit on X and on X.toarray().
 text:  11,000 rows and 110,000 words, and 2,000 rows to test on, against scikit-learn's linear
-       model by SGD and its network by Adam, both on the same matrix.  An iteration is a step
+       model by SGD and its network by Adam, all in float32 on the same matrix.  An iteration is a step
        of "gd", else an epoch; "entries touched" are those of the pairs that fired, twice.
 
 Memory is the peak of the resident set beyond what it was with the table in it.
@@ -25,6 +25,7 @@ import io
 import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -34,7 +35,6 @@ from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPRegressor
 
 from benchmarks.common import median_time, rounded, write_table
-from benchmarks.large_tables import peak_memory
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._inputs import Lift
@@ -61,13 +61,21 @@ def texts(n, n_words, length, seed=0):
     topic = (np.cumsum(shares, axis=1)[text] < rng.random(len(text))[:, None]).sum(axis=1).clip(0, N_TOPICS - 1)
     orders = np.array([rng.permutation(n_words) for _ in range(N_TOPICS)])
     word = np.where(rng.random(len(text)) < 0.4, orders[topic, rank], rank)
-    X = sparse.csr_array((np.ones(len(text)), (text, word)), shape=(n, n_words))
+    places = text.astype(np.int32), word.astype(np.int32)  # SGDRegressor takes no other
+    X = sparse.csr_array((np.ones(len(text)), places), shape=(n, n_words))
     X.sum_duplicates()
     X.data *= 1 + np.log((1 + n) / (1 + np.bincount(X.indices, minlength=n_words)[X.indices]))
     row = np.repeat(np.arange(n), np.diff(X.indptr))
     X.data /= np.sqrt(np.bincount(row, X.data**2))[row]
     y = shares @ rng.standard_normal(N_TOPICS) + 4 * shares[:, 0] * shares[:, 1] + 0.1 * rng.standard_normal(n)
     return X.astype(np.float32), y
+
+
+def peak_memory():
+    """Bytes of the largest resident set of this process so far, on Linux; getrusage would count its parent's too."""
+    status = Path("/proc/self/status")
+    peaks = [line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line] if status.exists() else []
+    return 1024 * float(peaks[0]) if peaks else np.nan
 
 
 class Stamps(io.StringIO):
@@ -125,7 +133,7 @@ def kernel_times(X, y, width, fit_intercept, momentum, alpha):
 
 
 def cost(width, varied, n_words, length):
-    X, y = texts(5000, n_words, length)
+    X, y = texts(20_000, n_words, length)
     entries = X.nnz / X.shape[0]
     pairs, forward, step = kernel_times(X, y, width, False, 0.0, 0.0)
     _, whole_forward, whole_step = kernel_times(X, y, width, True, 0.9, 0.1)
@@ -152,11 +160,15 @@ COST_CASES = [("entries", 20_000, length) for length in (25, 50, 100, 200, 400)]
 # -- dense ----------------------------------------------------------------------------------
 
 
-def dense(width, solver, storage):
+def frequent_words():
     X, y = texts(2000, 110_000, 200)
     frequent = np.argsort(-np.bincount(X.indices, minlength=X.shape[1]), kind="stable")[:4000]
-    X = X[:, frequent].tocsr().astype(np.float64)
+    return X[:, frequent].tocsr(), y
+
+
+def dense(width, solver, storage, X, y):
     entries, shape = X.nnz / X.shape[0], X.shape
+    X = X.astype(np.float64)
     if storage == "dense":
         X = X.toarray()
     model = SparseShiftedReLURegressor(width, solver=solver, max_iter=20, tol=0, verbose=True, random_state=0)
@@ -180,8 +192,7 @@ def dense(width, solver, storage):
 # -- text -----------------------------------------------------------------------------------
 
 
-def text(width, name):
-    X, y = texts(13_000, 110_000, 200)
+def text(width, name, X, y):
     train, test = (X[:11_000], y[:11_000]), (X[11_000:], y[11_000:])
     if name in OURS:
         params, iterations = OURS[name]
@@ -194,7 +205,7 @@ def text(width, name):
         evaluated = pairs = touched = np.nan
         if name == "MLPRegressor":
             iterations = 3
-            model = MLPRegressor(width, max_iter=iterations, verbose=True, random_state=0)
+            model = MLPRegressor(hidden_layer_sizes=width, max_iter=iterations, verbose=True, random_state=0)
             seconds, total, memory = timed_fit(model, *train)
         else:
             iterations = 60
@@ -227,11 +238,13 @@ def main():
     if "cost" in arguments.tables:
         write_table("sparse_input_cost", [in_fresh_process(cost, width, *case) for case in COST_CASES])
     if "dense" in arguments.tables:
-        cases = [(solver, storage) for solver in ("gd", "sgd") for storage in ("sparse", "dense")]
+        table = frequent_words()
+        cases = [(solver, storage, *table) for solver in ("gd", "sgd") for storage in ("sparse", "dense")]
         write_table("sparse_input_dense", [in_fresh_process(dense, width, *case) for case in cases])
     if "text" in arguments.tables:
         names = [*OURS, "MLPRegressor", "SGDRegressor"]
-        write_table("sparse_input_text", [in_fresh_process(text, width, name) for name in names])
+        table = texts(13_000, 110_000, 200)
+        write_table("sparse_input_text", [in_fresh_process(text, width, name, *table) for name in names])
 
 
 if __name__ == "__main__":
