@@ -83,7 +83,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         All but "hinge" give `predict_proba`.  On the tables tried, the squared error led to
         the better classes and the log loss to the better probabilities.
 
-    alpha : float >= 0, default=0.003
+    alpha : float >= 0, default=0.1
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
@@ -280,7 +280,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         solver="gd",
         search="auto",
         loss="squared_error",
-        alpha=0.003,
+        alpha=0.1,
         output_scale=2.0,
         init="paired",
         learning_rate="auto",
