@@ -3,6 +3,7 @@
 from benchmarks import (
     classification,
     defaults,
+    even_polynomials,
     gauss_newton_defaults,
     half_space,
     iteration_against_width,
@@ -13,7 +14,7 @@ from benchmarks import (
     time_to_loss,
 )
 
-FIRST_ORDER = steps, half_space, defaults, classification, sparse_input
+FIRST_ORDER = steps, half_space, defaults, classification, sparse_input, even_polynomials
 GAUSS_NEWTON = iteration_against_width, solvers, time_to_loss, gauss_newton_defaults, large_tables
 
 for part in FIRST_ORDER + GAUSS_NEWTON:

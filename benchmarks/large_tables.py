@@ -98,15 +98,15 @@ def main():
     parser.add_argument("--rows", type=int, help="another number of rows, for a trial")
     parser.add_argument("--width", type=int, help="another width, for a trial")
     arguments = parser.parse_args()
-    rows = []
     for name in arguments.cases:
+        rows = []
         table, parameters = CASES[name]
         table = table | ({"n": arguments.rows} if arguments.rows else {})
         parameters = parameters | ({"width": arguments.width} if arguments.width else {})
         for dtype in arguments.dtypes:
             rows.append(in_fresh_process(name, table, parameters, dtype))
             print(rows[-1], flush=True)
-    write_table("large_tables", rows)
+        write_table(f"large_tables_{name}", rows)
 
 
 if __name__ == "__main__":

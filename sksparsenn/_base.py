@@ -134,9 +134,11 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             X, y, weights = X[kept], y[kept], weights[kept]
         return Rows(X, y, weights)
 
+    _takes_sparse = False
+
     def _input_checks(self):
-        sparse = self.__sklearn_tags__().input_tags.sparse
-        return {"accept_sparse": "csr" if sparse else False, "dtype": [np.float64, np.float32], "order": "C"}
+        formats = "csr" if self._takes_sparse else False
+        return {"accept_sparse": formats, "dtype": [np.float64, np.float32], "order": "C"}
 
     def _continues(self):
         """Whether this fit goes on from the last one."""
@@ -258,10 +260,15 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     def _units(self):
         return Standardiser(self._target_mean, self._target_scale)
 
-    def _network_outputs(self, X):
-        """The network's outputs, in its own units."""
-        X = validate_data(self, X, reset=False, **self._input_checks())
-        network = Network(
+    def _network(self):
+        return Network(
             padded_rows(self.hidden_weights_), self.output_weights_, self.shift_, self.threshold_, self._scale
         )
-        return network.outputs(self._lift()(X, self.hidden_weights_.dtype))
+
+    def _checked(self, X):
+        """Rows of X to predict, checked."""
+        return validate_data(self, X, reset=False, **self._input_checks())
+
+    def _network_outputs(self, X):
+        """The network's outputs, in its own units."""
+        return self._network().outputs(self._lift()(self._checked(X), self.hidden_weights_.dtype))

@@ -91,6 +91,7 @@ class Classification(ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
 
         Returns
         -------
@@ -108,6 +109,7 @@ class Classification(ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
 
         Returns
         -------
@@ -128,6 +130,7 @@ class Classification(ClassifierMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
 
         Returns
         -------

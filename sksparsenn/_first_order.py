@@ -8,7 +8,7 @@ import numpy as np
 from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._callbacks import Progress
 from sksparsenn._descent import Data, Options, OutputRule, State, Stopping, descend, goes_on
-from sksparsenn._search import SEARCHES, make_search
+from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
 from sksparsenn._training_state import recall, remember
 
@@ -29,9 +29,11 @@ class SparseShiftedReLU(BaseShiftedReLU):
         "average": [StrOptions({"last", "mean", "random"})],
     }
 
+    _takes_sparse = True
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.search == "auto" or self.search in SPARSE_SEARCHES
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -40,8 +42,9 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.  float32 is computed in float32, everything else in float64.
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+            Samples.  float32 is computed in float32, everything else in float64.  Sparse X
+            of any format is taken as CSR and never made dense.
 
         y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
             Targets or labels.

@@ -73,6 +73,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
         - "brute": all pairs, in cache-sized blocks.
 
+        Sparse X takes "margin" and "brute".
+
         "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
         tree over the initial weights pays, which takes few features, and
         "brute" elsewhere.
@@ -81,7 +83,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         All but "hinge" give `predict_proba`.  On the tables tried, the squared error led to
         the better classes and the log loss to the better probabilities.
 
-    alpha : float >= 0, default=0.003
+    alpha : float >= 0, default=0.1
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
@@ -278,7 +280,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         solver="gd",
         search="auto",
         loss="squared_error",
-        alpha=0.003,
+        alpha=0.1,
         output_scale=2.0,
         init="paired",
         learning_rate="auto",
@@ -339,7 +341,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
 
         y : array-like of shape (n_samples,)
 

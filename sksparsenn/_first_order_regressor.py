@@ -62,6 +62,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
         - "brute": all pairs, in cache-sized blocks.
 
+        Sparse X takes "margin" and "brute".
+
         "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
         tree over the initial weights pays, which takes few features, and
         "brute" elsewhere.
@@ -319,7 +321,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
 

@@ -57,6 +57,7 @@ class Regression(RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
 
         Returns
         -------

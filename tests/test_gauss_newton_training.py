@@ -1,6 +1,5 @@
 """Whole Gauss-Newton training: against its dense twin, and against what the papers and the parameters promise."""
 
-import functools
 
 import dense_gauss_newton
 import dense_twin
@@ -11,7 +10,6 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksparsenn import SketchedGaussNewtonRegressor
-from sksparsenn._linear_solvers import NystromSolver
 from sksparsenn._search import make_search
 from sksparsenn._sklearn import single_blas_thread
 
@@ -127,7 +125,7 @@ def test_steps_that_are_taken_back_agree_with_dense_twin(rash):
 def test_every_solver_follows_the_twin(setting, solver, monkeypatch):
     """Also where a preconditioner is kept from one Jacobian to the next, and where it is worn out."""
     # A step by Nystrom has four digits; with ten it is that of the twin.
-    monkeypatch.setattr("sksparsenn._gauss_newton.NystromSolver", functools.partial(NystromSolver, residual=1e-10))
+    monkeypatch.setattr(SketchedGaussNewtonRegressor, "_residual", 1e-10)
     model, expected = fit_both(SETTINGS[setting], **SOLVERS[solver], max_iter=5)
     assert (model.residual_curve_ <= 1e-10).all()
     np.testing.assert_allclose(model.hidden_weights_, expected.weights, rtol=0, atol=1e-6)
