@@ -31,9 +31,9 @@ FIXED = {
 class TimedRegressor(SketchedGaussNewtonRegressor):
     """Notes the time after every iteration."""
 
-    def _reporter(self):
+    def _line(self, *_):
         self.times = []
-        return lambda iteration, state: self.times.append(perf_counter())
+        return lambda state: self.times.append(perf_counter())
 
 
 def sphere_table(n, d, dtype):

@@ -28,9 +28,9 @@ SPARSE_STEPS = 12
 class TimedRegressor(SparseShiftedReLURegressor):
     """Notes the time after every iteration."""
 
-    def _reporter(self):
+    def _line(self, *_):
         self.times = []
-        return lambda iteration, state: self.times.append(perf_counter())
+        return lambda state: self.times.append(perf_counter())
 
 
 def realistic_table(n=15_000, d=18, seed=0):

@@ -57,12 +57,12 @@ class RacingRegressor(SketchedGaussNewtonRegressor):
             self.fit(X, y)
         return self.seconds, self.iterations, self.loss
 
-    def _reporter(self):
+    def _line(self, *_):
         target, goal, limit = self.course
 
-        def look(iteration, state):
+        def look(state):
             now = perf_counter()
-            self.seconds, self.iterations = now - self.start - self.looking, iteration + 1
+            self.seconds, self.iterations = now - self.start - self.looking, len(state.history)
             self.loss = float(np.mean((state.point.outputs - target) ** 2))
             if self.loss <= goal or self.seconds > limit:
                 raise _Finished

@@ -22,7 +22,7 @@ class Progress:
     attributes : callable
         Of the state of training: the fitted attributes with which the estimator would predict now.
     line : callable or None
-        Of the state of training: the line to print.
+        Of the state of training: the line to print, or None.
     """
 
     def __init__(self, estimator, X, y, sample_weight, max_iter, attributes, line):
@@ -41,8 +41,9 @@ class Progress:
 
     def end_iteration(self, state):
         """Whether a callback asks to stop."""
-        if self.line is not None:
-            print(self.line(state))
+        text = None if self.line is None else self.line(state)
+        if text is not None:
+            print(text)
         if self.root is None:
             return False
         return self.iteration.call_on_fit_task_end(
@@ -51,7 +52,7 @@ class Progress:
 
     def end(self, state):
         """The estimator has been fitted."""
-        if self.line is not None:
+        if self.line is not None and self.estimator.verbose:
             print(f"stopped after {self.estimator.n_iter_} iterations: {state.stop_reason}")
         if self.root is not None:
             self.root.call_on_fit_task_end(**self.data, reconstruction_attributes={})
