@@ -26,7 +26,7 @@ classifiers = {
     "gradient descent, squared error": SparseShiftedReLUClassifier(
         width=512, max_iter=200, early_stopping=True, n_iter_no_change=20, random_state=0
     ),
-    "Gauss-Newton, log loss": SketchedGaussNewtonClassifier(width=256, early_stopping=True, random_state=0),
+    "Gauss-Newton, log loss": SketchedGaussNewtonClassifier(early_stopping=True, random_state=0),
 }
 models = {}
 for name, classifier in classifiers.items():

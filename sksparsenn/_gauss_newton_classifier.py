@@ -35,7 +35,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     Parameters
     ----------
-    width : int, default=512
+    width : int, default=256
         Number of hidden neurons; even for ``init="paired"``.
 
     shift : "auto" or float >= 0, default="auto"
@@ -288,7 +288,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     def __init__(
         self,
-        width=512,
+        width=256,
         *,
         shift="auto",
         threshold=None,
