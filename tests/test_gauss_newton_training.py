@@ -1,6 +1,5 @@
 """Whole Gauss-Newton training: against its dense twin, and against what the papers and the parameters promise."""
 
-
 import dense_gauss_newton
 import dense_twin
 import numpy as np
