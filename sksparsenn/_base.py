@@ -189,7 +189,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         memory = {"key": start.key}
         if kept is not last_weights:
             memory["weights"] = last_weights[:, : start.n_lifted].copy()
-        if self._split_seed is not None:
+        if hasattr(self, "_split_seed"):
             memory["split_seed"] = self._split_seed
         return memory | remember(*parts, start.early_stopping, random_state=start.random_state)
 
@@ -197,7 +197,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _hold_out(self, rows, given, seed):
         """Rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
-        self._split_seed = None
+        vars(self).pop("_split_seed", None)
         X_val, y_val, sample_weight_val = given
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
