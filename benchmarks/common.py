@@ -2,7 +2,6 @@
 
 import argparse
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -75,7 +74,7 @@ class NotesTimes:
 # -- memory -------------------------------------------------------------------------------
 
 
-def measured(run):
+def measured(run, *arguments):
     """What a call returns, its seconds, and the bytes by which memory at its peak exceeds memory before.
 
     Memory is that of the process, resident; NaN where the peak cannot be reset, as outside
@@ -84,7 +83,7 @@ def measured(run):
     """
     before = _resident() if _reset_peak() else np.nan
     start = perf_counter()
-    result = run()
+    result = run(*arguments)
     seconds = perf_counter() - start
     return result, seconds, np.nan if np.isnan(before) else max(_resident(peak=True) - before, 0)
 
@@ -108,14 +107,13 @@ def _resident(peak=False):
 def in_fresh_process(function, *arguments):
     """Call a function of a module in a process where nothing has been computed before.
 
-    Where the platform allows it, that process is a fork of one that has only imported the
-    function's module, so that imports are paid once.
+    Where the platform allows it, that process is a fork of one that has imported what most
+    parts need and done nothing else, so that imports are paid once.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
-        module = function.__module__
-        context.set_forkserver_preload([sys.modules["__main__"].__spec__.name if module == "__main__" else module])
+        context.set_forkserver_preload(["benchmarks.models"])
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(function, *arguments).result()
 

@@ -35,7 +35,7 @@ def draw(figure, rows, path):
     try:
         import matplotlib
     except ImportError as error:
-        print(f"no {path.name}: matplotlib could not be imported ({error}); python -m benchmarks figures draws it later")
+        print(f"{path.name} is not drawn: matplotlib could not be imported ({error})")
         return
     with matplotlib.rc_context(style()):
         figure(rows).savefig(path, metadata={"Software": None})
@@ -81,12 +81,11 @@ def bars(ax, labels, columns, *, y_label):
     plain(ax.yaxis)
 
 
-def error_against_time(ax, rows, name, error, *, seconds, spread=None, x_label, y_label):
-    """A marker for each row, called by its `name`, at its seconds and its error, with whiskers of `spread`."""
+def score_against_cost(ax, rows, name, score, *, cost, spread=None, x_label, y_label):
+    """A marker for each row, called by its `name`, at its cost and its score, with whiskers of `spread`."""
     for row in rows:
-        if not np.isnan(numbers([row], error)[0]):
-            whisker = None if spread is None else numbers([row], spread)
-            ax.errorbar([row[seconds]], [row[error]], whisker, label=row[name], linestyle="none", capsize=2)
+        whisker = None if spread is None else numbers([row], spread)
+        ax.errorbar(numbers([row], cost), numbers([row], score), whisker, label=row[name], linestyle="none", capsize=2)
     ax.set(xscale="log", xlabel=x_label, ylabel=y_label)
     plain(ax.xaxis)
 

@@ -128,7 +128,7 @@ MODELS = {
         SVR_ROWS,
         np.float64,
     ),
-    "KernelRidge, shifted tangent kernel, tuned": Model(ShiftedNTKRidge(), search_kernels, RIDGE_ROWS, np.float64),
+    "KernelRidge, tangent kernel, tuned": Model(ShiftedNTKRidge(), search_kernels, RIDGE_ROWS, np.float64),
 }
 
 
@@ -139,8 +139,8 @@ def evaluate(model, X, y, X_test, y_test):
 
 def _evaluate(model, X, y, X_test, y_test):
     model.fit(X[:40], y[:40])  # loads what is loaded late, starts threads
-    (fitted, chosen), seconds, memory = measured(lambda: model.fit(X, y))
-    prediction, predict_seconds, _ = measured(lambda: model.predict(fitted, X_test))
+    (fitted, chosen), seconds, memory = measured(model.fit, X, y)
+    prediction, predict_seconds, _ = measured(model.predict, fitted, X_test)
     return {
         "rmse": float(np.sqrt(np.mean((prediction - y_test) ** 2))),
         "fit s": seconds,

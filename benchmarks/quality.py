@@ -28,7 +28,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.common import argument_parser, load_split, rounded, set_names
-from benchmarks.figures import error_against_time, legend_below, panels
+from benchmarks.figures import legend_below, panels, score_against_cost
 from benchmarks.models import (
     FIRST_ORDER_GRID,
     FOLDS,
@@ -89,9 +89,10 @@ def run(runs, folder, names, n_splits, models):
                 if runs.has(name, k, model):
                     continue
                 split = load_split(folder, name, k)
-                result = {key: rounded(x, 5) if key != "chosen" else x for key, x in evaluate(MODELS[model], *split).items()}
-                rows = min(len(split[0]), MODELS[model].most_rows or len(split[0]))
-                runs.add({"set": name, "split": k, "model": model, "rows": rows, **result})
+                result = evaluate(MODELS[model], *split)
+                result |= {key: rounded(result[key], 5) for key in ("rmse", "fit s", "predict s", "memory MB")}
+                n_rows = min(len(split[0]), MODELS[model].most_rows or len(split[0]))
+                runs.add({"set": name, "split": k, "model": model, "rows": n_rows, **result})
                 print(
                     f"[{(perf_counter() - begin) / 60:.1f} min] {name}, split {k}, {model}: RMSE {result['rmse']:.4g}, "
                     f"fit {result['fit s']:.3g} s, predict {result['predict s']:.2g} s",
@@ -106,14 +107,20 @@ def summary(runs):
         for model in MODELS:
             mine = [run for run in runs if (run["set"], run["model"]) == (name, model)]
             if mine:
-                rmse = np.array([run["rmse"] for run in mine])
-                error = rmse.std(ddof=1) / np.sqrt(len(rmse)) if len(rmse) > 1 else np.nan
-                rows.append({
-                    "set": name, "model": model, "splits": len(rmse), "tuning rows": TUNING_ROWS if MODELS[model].search else "",
-                    "most rows": MODELS[model].most_rows or "all", "rmse": rounded(rmse.mean(), 4), "se": rounded(error, 2),
-                    **{key: _median([run[key] for run in mine]) for key in ("fit s", "predict s", "memory MB")},
-                })  # fmt: skip
+                rows.append({"set": name, "model": model, **_limits(MODELS[model]), **_statistics(mine)})
     return rows
+
+
+def _limits(model):
+    """The most rows that a model sees."""
+    return {"tuning rows": TUNING_ROWS if model.search else "", "most rows": model.most_rows or "all"}
+
+
+def _statistics(runs):
+    rmse = np.array([run["rmse"] for run in runs])
+    error = rmse.std(ddof=1) / np.sqrt(len(rmse)) if len(rmse) > 1 else np.nan
+    statistics = {"splits": len(rmse), "rmse": rounded(rmse.mean(), 4), "se": rounded(error, 2)}
+    return statistics | {key: _median([run[key] for run in runs]) for key in ("fit s", "predict s", "memory MB")}
 
 
 def _median(values):
@@ -150,11 +157,11 @@ def figure(rows):
         ax.remove()
     for ax, name in zip(axes.ravel(), names, strict=False):
         mine = [row for row in rows if row["set"] == name]
-        error_against_time(
-            ax, mine, "model", "rmse", seconds="fit s", spread="se", x_label="seconds to fit", y_label="test RMSE"
+        score_against_cost(
+            ax, mine, "model", "rmse", cost="fit s", spread="se", x_label="seconds to fit", y_label="test RMSE"
         )
         ax.set_title(name)
-    legend_below(fig, axes[0, 0])
+    legend_below(fig, axes[0, 0], n_columns)
     return fig
 
 

@@ -57,7 +57,7 @@ def figure(rows):
     axes[0, 0].set_ylabel("ms")
     axes[0, 1].set_ylabel("pairs")
     fig.suptitle(
-        f"The same exact gradient step, {rows[0]['rows']:,} rows × {rows[0]['d lifted']} features, float32",
+        f"The same exact gradient step, {rows[0]['rows']:,} rows of {rows[0]['d lifted']} features, float32",
         x=0.01, ha="left", fontsize="large",
     )  # fmt: skip
     return fig

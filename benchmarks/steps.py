@@ -11,7 +11,6 @@ Memory is the peak of a process beyond what it held with the problem in it: of a
 """
 
 import threading
-from time import perf_counter
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -111,8 +110,8 @@ class Race:
 
     def pairs(self):
         """Firing and evaluated pairs of a step, as shares of all."""
-        everything = len(self.X) * self.width
-        return self.model.firing_fraction_curve_[1:].mean(), np.median(self.model.pairs_evaluated_curve_[1:]) / everything
+        evaluated = np.median(self.model.pairs_evaluated_curve_[1:])
+        return self.model.firing_fraction_curve_[1:].mean(), evaluated / (len(self.X) * self.width)
 
 
 def sparse_step(X, y, width, n_iter, **params):
@@ -165,12 +164,12 @@ def compare(name, X, y, width, bandwidth):
 
 def figure(rows):
     fig, axes = panels(1, 2 if "ours MB" in rows[0] else 1)
-    problems = [f"{row['problem']}\n{row['n']:,} × {row['d lifted']}" for row in rows]
+    problems = [f"{row['problem']}\n{row['n']:,} x {row['d lifted']}" for row in rows]
     units = {"ms": "ms a step", "MB": "peak MB beyond the problem"}
     for ax, unit in zip(axes[0], units, strict=False):
         columns = {label: numbers(rows, f"{name} {unit}") for name, label in LABELS.items()}
         bars(ax, problems, columns, y_label=units[unit])
-        ax.set_xlabel(f"problem, rows × lifted features; {rows[0]['width']:,} neurons")
+        ax.set_xlabel(f"problem, rows x lifted features; {rows[0]['width']:,} neurons")
     legend_below(fig, axes[0, 0])
     return fig
 

@@ -102,7 +102,7 @@ def _number(text):
 
 
 def draw_table(path, figure):
-    """Draw <name>.png beside <name>.csv; those of committed tables that the documentation shows also into its folder."""
+    """Draw <name>.png beside <name>.csv; what the documentation shows, if the table is a committed one, also there."""
     rows = read_table(path)[1]
     draw(figure, rows, path.with_suffix(".png"))
     if path.stem in SHOWN_IN_DOC and path.parent.resolve() == RESULTS.resolve():
