@@ -28,7 +28,8 @@ from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 from sksparsenn.ntk import SphereLift, shifted_ntk_kernel
 
 TUNING_ROWS, FOLDS = 2_000, 2
-SVR_ROWS, RIDGE_ROWS = 10_000, 4_000  # most rows of the last fit
+# Most rows of the last fit after tuning.
+GAUSS_NEWTON_ROWS, SVR_ROWS, RIDGE_ROWS = 15_000, 10_000, 4_000
 
 FIRST_ORDER_GRID = {"width": [512, 2048], "shift": ["auto", 1.0, 2.0]}
 GAUSS_NEWTON_GRID = {"width": [512, 1024], "shift": ["auto", 1.0, 2.0]}
@@ -119,7 +120,9 @@ MODELS = {
     "SparseShiftedReLURegressor": Model(FIRST_ORDER),
     "SparseShiftedReLURegressor, tuned": Model(FIRST_ORDER, partial(search_grid, grid=FIRST_ORDER_GRID)),
     "SketchedGaussNewtonRegressor": Model(GAUSS_NEWTON),
-    "SketchedGaussNewtonRegressor, tuned": Model(GAUSS_NEWTON, partial(search_grid, grid=GAUSS_NEWTON_GRID)),
+    "SketchedGaussNewtonRegressor, tuned": Model(
+        GAUSS_NEWTON, partial(search_grid, grid=GAUSS_NEWTON_GRID), GAUSS_NEWTON_ROWS
+    ),
     "MLPRegressor": Model(MLPRegressor(random_state=0)),
     "HistGradientBoostingRegressor": Model(HistGradientBoostingRegressor(random_state=0)),
     "SVR, tuned": Model(

@@ -6,11 +6,12 @@ FOLDER holds regression sets as described in `benchmarks.common.load_split`.  Fe
 targets are standardised.  Networks and trees compute in float32, kernels in float64.
 
 "tuned" is 2-fold cross-validation on at most 2,000 training rows, drawn at random; the last
-fit takes at most as many rows as the column "most rows" says.  Ours search two widths and
-three shifts.  SVR (Gaussian kernel) searches C, gamma and epsilon; C = 100 only on tables of
-up to 2,000 rows, since it takes minutes on longer ones.  KernelRidge has the closed-form
-shifted tangent kernel, and searches its shift and the ridge.  Seconds to fit include tuning.
-The grids are in `benchmarks.models`.
+fit takes at most as many rows as the column "most rows" says, so that all splits of six sets
+take about an hour on two cores.  Ours search two widths and three shifts.  SVR (Gaussian
+kernel) searches C, gamma and epsilon; C = 100 only on tables of up to 2,000 rows, since it
+takes minutes on longer ones.  KernelRidge has the closed-form shifted tangent kernel, and
+searches its shift and the ridge.  Seconds to fit include tuning.  The grids are in
+`benchmarks.models`.
 
 Errors are means over splits with their standard errors, seconds and memory medians.  Memory is
 the peak of a process during the fit beyond what it held before, with the table in it.
