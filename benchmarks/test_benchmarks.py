@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import common, quality, step_against_width, steps, tables
+from benchmarks import common, quality, step_against_width, steps, tables, time_to_loss
 from benchmarks.dense_steps import NumpyStep
 
 FOLDER = Path(command.__file__).parent
@@ -149,3 +149,13 @@ def test_exponents():
     rows = [{"width": m, "cost": 3 * m**0.75, "nothing": 0, "blank": ""} for m in (8, 64, 512)]
     slopes = common.exponents(rows, "width", ["cost", "nothing", "blank"])
     assert slopes == {"width": "exponent", "cost": 0.75, "nothing": "", "blank": ""}
+
+
+def test_a_race_that_is_won_has_its_time():
+    """Reaching the goal ends training by an exception, after which the estimator is as it was before."""
+    X = np.random.default_rng(0).standard_normal((80, 3))
+    goal = 0.5
+    seconds, iterations, loss = time_to_loss.RacingRegressor(**time_to_loss.OURS).race(X, X[:, 0], goal, limit=60)
+    assert loss <= goal
+    assert seconds > 0
+    assert iterations >= 1

@@ -16,6 +16,7 @@ as many threads as they want.
 
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -44,32 +45,45 @@ class _Finished(Exception):
     """The loss is reached, or the time is over."""
 
 
+@dataclass
+class Race:
+    """The goal, and how far training has come; the time that looking at the loss takes does not count."""
+
+    target: np.ndarray
+    goal: float
+    limit: float
+    seconds: float = 0.0
+    iterations: int = 0
+    loss: float = np.inf
+    looking: float = 0.0
+    start: float = field(default_factory=perf_counter)
+
+    def look(self, state):
+        now = perf_counter()
+        self.seconds, self.iterations = now - self.start - self.looking, len(state.history)
+        self.loss = float(np.mean((state.point.outputs - self.target) ** 2))
+        if self.loss <= self.goal or self.seconds > self.limit:
+            raise _Finished
+        self.looking += perf_counter() - now
+
+
 class RacingRegressor(SketchedGaussNewtonRegressor):
-    """Trains until a loss is reached; the time that looking at the loss takes does not count."""
+    """Trains until a loss is reached."""
 
     def race(self, X, y, goal, limit):
-        """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal."""
+        """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal.
+
+        They are kept apart from the estimator, which forgets a fit that an exception ends.
+        """
         shares = np.full(len(X), 1 / len(X))
         target = Standardiser.fit(y[:, None], shares, self.fit_intercept)(y[:, None], np.float64)
-        self.course = target, goal, limit
-        self.seconds, self.iterations, self.loss, self.looking = 0.0, 0, np.inf, 0.0
-        self.start = perf_counter()
+        self.course = course = Race(target, goal, limit)
         with suppress(_Finished):
             self.fit(X, y)
-        return self.seconds, self.iterations, self.loss
+        return course.seconds, course.iterations, course.loss
 
     def _line(self, *_):
-        target, goal, limit = self.course
-
-        def look(state):
-            now = perf_counter()
-            self.seconds, self.iterations = now - self.start - self.looking, len(state.history)
-            self.loss = float(np.mean((state.point.outputs - target) ** 2))
-            if self.loss <= goal or self.seconds > limit:
-                raise _Finished
-            self.looking += perf_counter() - now
-
-        return look
+        return self.course.look
 
 
 def multilayer_perceptron(solver):
