@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.datasets import make_friedman1
 
 from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn.inspection import WidthCostDisplay
 from sksparsenn.ntk import SphereLift
 
 STEPS = 20
@@ -57,7 +58,7 @@ def dense_step(model, X, y):
     W, signs, shift = model.hidden_weights_, model.output_weights_, X.dtype.type(model.shift_)
     scale = X.dtype.type(model.output_scale / np.sqrt(model.width))
     signed = signs * np.column_stack([W, np.full(len(W), -shift)])
-    gradient, chunk = np.zeros_like(W), max(64, 2**20 // len(W))
+    gradient, chunk = np.zeros_like(W), max(64, 2**21 // len(W))
     for x, target in ((X[k : k + chunk], y[k : k + chunk]) for k in range(0, len(X), chunk)):
         fires = (x @ W.T > shift).astype(X.dtype)
         sums = fires @ signed
@@ -81,8 +82,6 @@ try:
 except ImportError:
     print("no plot was made: matplotlib is not installed")
 else:
-    from sksparsenn.inspection import WidthCostDisplay
-
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     WidthCostDisplay.from_estimators(models["margin"], n_samples=len(X), ax=left, line_kw={"color": "k"})
     for (name, values), style in zip(times.items(), ("o-", "s-.", "^--"), strict=True):

@@ -4,7 +4,7 @@ Half-space search against a full scan
 
 The neurons that fire on a sample are the weights beyond a hyperplane.  A tree of boxes and balls over the weights
 finds them without looking at all, in few dimensions.  In many it cannot: almost every box is cut by the hyperplane.
-Here both ways of `HalfSpaceIndex` report the same points; what they did for it is counted, and timed.
+Here both ways of ``HalfSpaceIndex`` report the same points; what they did for it is counted, and timed.
 """
 
 # %%
@@ -77,7 +77,7 @@ else:
         if "tree" in chosen[:1] and "scan" in chosen:
             first = chosen.index("scan")
             middle = np.mean(dimensions[first - 1 : first + 1])
-            ax.axvline(middle, color="0.7", linewidth=1, label="left of it 'auto' takes the tree" if ax is right else None)
+            ax.axvline(middle, color="0.7", linewidth=1, label="left of it 'auto' is the tree" if ax is right else None)
         ax.set(xlabel="dimensions", xticks=dimensions)
         ax.legend(frameon=False)
     figure.suptitle(f"{POINTS:,} Gaussian points, {BEYOND:.0%} of them beyond each half-space")

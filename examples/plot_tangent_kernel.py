@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn.ntk import SphereLift, expected_firing_fraction, shifted_ntk_kernel
 
-SHIFT, ROWS, ALPHAS = 1.0, [75, 150, 300, 600], 10.0 ** np.arange(-4, 2)
+SHIFT, ROWS, ALPHAS = 1.0, [75, 150, 300, 600], 10.0 ** np.arange(-3, 2)
 
 
 def friedman():
