@@ -60,8 +60,8 @@ print("the same weights after training with either search:", same)
 def dense_step(model, X, y):
     W, signs, shift = model.hidden_weights_, model.output_weights_, X.dtype.type(model.shift_)
     scale = X.dtype.type(model.output_scale / np.sqrt(model.width))
-    signed = signs * np.column_stack([W, np.full(len(W), -shift)])
-    gradient, chunk = np.zeros_like(W), max(64, 2**21 // len(W))
+    signed, gradient = signs * np.column_stack([W, np.full(len(W), -shift)]), np.zeros_like(W)
+    chunk = max(64, 2**21 // len(W))
     for x, target in ((X[k : k + chunk], y[k : k + chunk]) for k in range(0, len(X), chunk)):
         fires = (x @ W.T > shift).astype(X.dtype)
         sums = fires @ signed
@@ -89,8 +89,7 @@ else:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     WidthCostDisplay.from_estimators(models["margin"], n_samples=len(X), ax=left, line_kw={"color": "k"})
     for (name, values), style in zip(times.items(), ("o-", "s-.", "^--"), strict=True):
-        slope = np.polyfit(np.log(widths[3:]), np.log(values[3:]), 1)[0]
-        color = "0.5" if name == "brute" else "k"
+        slope, color = np.polyfit(np.log(widths[3:]), np.log(values[3:]), 1)[0], "0.5" if name == "brute" else "k"
         right.loglog(widths, values, style, color=color, markersize=4, label=f"{name}: width$^{{{slope:.2f}}}$")
     right.set(xlabel="width (neurons)", ylabel="processor time of a step, one thread (ms)")
     right.set_xticks(widths, [f"{width:,}" for width in widths])

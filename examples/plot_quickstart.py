@@ -47,8 +47,8 @@ sparse = 1e3 * (seconds - short_seconds) / (network.n_iter_ - short[-1].n_iter_)
 print(f"sparse step: {sparse:.0f} ms (the second fit less the first, by the difference of their steps)")
 
 # %%
-# The same step, dense: forward product, mask, backward product, by BLAS in chunks of rows that fit into the cache.  Both
-# times are the clock's, and mean little while other programs keep the machine busy.
+# The same step, dense: forward product, mask, backward product, by BLAS in chunks of rows that fit into the cache.
+# Both times are the clock's, and mean little while other programs keep the machine busy.
 
 
 def dense_step(W, signs, shift, scale, X, y):
