@@ -55,7 +55,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
           rows as the matrix, its QR factor as preconditioner, and an iteration to a
           relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 1e-4, preconditioned by a randomly pivoted partial Cholesky factor of
+          of 0.01, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
