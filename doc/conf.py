@@ -1,0 +1,105 @@
+"""How Sphinx builds the documentation: ``sphinx-build -W -b html doc doc/_build/html``, see developing.md."""
+
+import inspect
+import re
+
+import sksparsenn
+
+project = "sksparsenn"
+author = "The sksparsenn developers"
+copyright = author
+version = release = sksparsenn.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates", "auto_examples/*.md5", "generated/backreferences"]
+templates_path = ["_templates"]
+nitpicky = True
+# `fit` in a docstring is a link if there is something of that name to link to, else a name.
+default_role = "autolink"
+# Documented elsewhere; there is no intersphinx, so that building needs no network.
+nitpick_ignore_regex = [("py:.*", r"(matplotlib|sklearn)\..*"), ("py:obj", "set_output")]
+
+# Formulas stand in plain text, quotes in docstrings are those of parameters.
+highlight_language = "none"
+smartquotes = False
+
+# -- pages ----------------------------------------------------------------------------------
+
+myst_heading_anchors = 3
+
+# -- API reference --------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"
+# A template lists the methods, see _templates/autosummary/class.rst.
+numpydoc_show_class_members = False
+
+
+def skip_members_of_others(app, what, name, member, skip, options):
+    """Leave out what comes from scikit-learn: it is documented there, with links that lead nowhere here."""
+    if name in ("__init__", "candidates", "firing", "learn"):  # the last three of MarginLists, for the estimators
+        return True
+    function = inspect.unwrap(getattr(member, "__func__", member))
+    module = getattr(function, "__module__", None)
+    if module is not None and not module.startswith("sksparsenn"):
+        return True
+    return None
+
+
+def escape_shapes(app, what, name, member, options, lines):
+    """Names of fitted attributes, as in the shape (n_iter_,), are no hyperlinks, in spite of their underscore."""
+    lines[:] = [re.sub(r"(?<![`\w])(\w+)_(?=[,)]|$)", r"\1\_", line) for line in lines]
+
+
+# -- examples -------------------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "doc_module": ("sksparsenn",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"sksparsenn": None},
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "reset_modules": ("matplotlib",),
+    "within_subsection_order": "ExampleTitleSortKey",
+    "min_reported_time": 1,
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "abort_on_example_error": False,
+}
+
+# -- looks ----------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sksparsenn"
+html_static_path = ["_static"]
+html_css_files = ["sksparsenn.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 8,
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "footer_start": [],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"install": [], "tutorial": [], "papers": [], "developing": [], "changelog": []}
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_members_of_others)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=100)
