@@ -2,8 +2,13 @@
 
 import inspect
 import re
+from pathlib import Path
+
+from sphinx.util import logging
 
 import sksparsenn
+
+ROOT = Path(__file__).parent.parent
 
 project = "sksparsenn"
 author = "The sksparsenn developers"
@@ -57,6 +62,20 @@ def escape_shapes(app, what, name, member, options, lines):
     lines[:] = [re.sub(r"(?<![`\w])(\w+)_(?=[,)]|$)", r"\1\_", line) for line in lines]
 
 
+# -- papers.md ------------------------------------------------------------------------------
+
+
+def check_names_in_papers(app):
+    """Warn of tests and files that the page names and that do not exist."""
+    text, logger = (ROOT / "doc/papers.md").read_text(encoding="utf-8"), logging.getLogger(__name__)
+    for module, test in re.findall(r"`(test_\w+)::(\w+)`", text):
+        if f"def {test}(" not in (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"):
+            logger.warning("papers.md names %s::%s, which does not exist", module, test)
+    for file in re.findall(r"`([\w/]+\.(?:pyx|py|csv))`", text):
+        if not any((ROOT / folder / file).exists() for folder in ("", "sksparsenn")):
+            logger.warning("papers.md names the file %s, which does not exist", file)
+
+
 # -- examples -------------------------------------------------------------------------------
 
 sphinx_gallery_conf = {
@@ -103,3 +122,4 @@ html_sidebars = {"install": [], "tutorial": [], "papers": [], "developing": [], 
 def setup(app):
     app.connect("autodoc-skip-member", skip_members_of_others)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
+    app.connect("builder-inited", check_names_in_papers)
