@@ -4,6 +4,8 @@ import inspect
 import re
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.ext.autosummary import AutoLink
 from sphinx.util import logging
 
 import sksparsenn
@@ -25,8 +27,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "auto_examples/*.md5", "generated/backreferences"]
 templates_path = ["_templates"]
 nitpicky = True
-# `fit` in a docstring is a link if there is something of that name to link to, else a name.
-default_role = "autolink"
+default_role = "link-or-code"
 # Documented elsewhere; there is no intersphinx, so that building needs no network.
 nitpick_ignore_regex = [("py:.*", r"(matplotlib|sklearn)\..*"), ("py:obj", "set_output")]
 
@@ -38,17 +39,36 @@ smartquotes = False
 
 myst_heading_anchors = 3
 
+
+def close_code(app, name, source):
+    """Drop the empty line that ends the last output of a doctest in the sources of pages."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
+
+
 # -- API reference --------------------------------------------------------------------------
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 # A template lists the methods, see _templates/autosummary/class.rst.
 numpydoc_show_class_members = False
 
 
+class LinkOrCode(AutoLink):
+    """The role of `fit` in a docstring: a link if there is something of that name to link to, else code."""
+
+    def run(self):
+        found, messages = super().run()
+        if isinstance(found[0], nodes.emphasis):
+            found = [nodes.literal(self.rawtext, self.text)]
+        return found, messages
+
+
 def skip_members_of_others(app, what, name, member, skip, options):
-    """Leave out what comes from scikit-learn: it is documented there, with links that lead nowhere here."""
+    """Leave out what comes from elsewhere: scikit-learn documents its own, with links that lead nowhere here."""
     if name in ("__init__", "candidates", "firing", "learn"):  # the last three of MarginLists, for the estimators
+        return True
+    if getattr(member, "__objclass__", None) is tuple:  # `count` and `index` of named tuples
         return True
     function = inspect.unwrap(getattr(member, "__func__", member))
     module = getattr(function, "__module__", None)
@@ -111,6 +131,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "footer_start": [],
     "footer_end": [],
@@ -120,6 +141,8 @@ html_sidebars = {"install": [], "tutorial": [], "papers": [], "developing": [], 
 
 
 def setup(app):
+    app.add_role("link-or-code", LinkOrCode())
+    app.connect("source-read", close_code)
     app.connect("autodoc-skip-member", skip_members_of_others)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
     app.connect("builder-inited", check_names_in_papers)
