@@ -80,7 +80,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         "brute" elsewhere.
 
     loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
-        All but "hinge" give `predict_proba`.  On the tables tried (`benchmarks.classification`), the
+        All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
         squared error mostly led to the better classes and the log loss to the better
         probabilities.
 
