@@ -133,9 +133,10 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     warm_start : bool, default=False
         Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data, loss and alpha, training goes on where it
-        stopped, damping and last step included: twice 10 iterations are 20, with solver
-        "cholesky" bit for bit (others make their random preconditioner anew).
+        warm_start=True as well, the same data and the same parameters (max_iter, tol and
+        n_iter_no_change may differ), training goes on where it stopped, damping and last
+        step included: twice 10 iterations are 20, with solver "cholesky" bit for bit (others
+        make their random preconditioner anew).
 
     verbose : bool or int, default=False
         Whether to print a line per iteration.
