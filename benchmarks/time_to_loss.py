@@ -17,6 +17,7 @@ as many threads as they want.
 import argparse
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -43,6 +44,21 @@ class _Finished(Exception):
     """The loss is reached, or the time is over."""
 
 
+@dataclass
+class Course:
+    """A race: where it ends, and how it went; an estimator whose fit is cut short keeps nothing else."""
+
+    target: np.ndarray
+    goal: float
+    limit: float
+    start: float
+    seconds: float = 0.0
+    looking: float = 0.0
+    """Seconds spent on looking at the loss."""
+    iterations: int = 0
+    loss: float = np.inf
+
+
 class RacingRegressor(SketchedGaussNewtonRegressor):
     """Trains until a loss is reached; the time that looking at the loss takes does not count."""
 
@@ -50,23 +66,21 @@ class RacingRegressor(SketchedGaussNewtonRegressor):
         """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal."""
         shares = np.full(len(X), 1 / len(X))
         target = Standardiser.fit(y[:, None], shares, self.fit_intercept)(y[:, None], np.float64)
-        self.course = target, goal, limit
-        self.seconds, self.iterations, self.loss, self.looking = 0.0, 0, np.inf, 0.0
-        self.start = perf_counter()
+        self.course = Course(target, goal, limit, perf_counter())
         with suppress(_Finished):
             self.fit(X, y)
-        return self.seconds, self.iterations, self.loss
+        return self.course.seconds, self.course.iterations, self.course.loss
 
     def _line(self, *_):
-        target, goal, limit = self.course
+        course = self.course
 
         def look(state):
             now = perf_counter()
-            self.seconds, self.iterations = now - self.start - self.looking, len(state.history)
-            self.loss = float(np.mean((state.point.outputs - target) ** 2))
-            if self.loss <= goal or self.seconds > limit:
+            course.seconds, course.iterations = now - course.start - course.looking, len(state.history)
+            course.loss = float(np.mean((state.point.outputs - course.target) ** 2))
+            if course.loss <= course.goal or course.seconds > course.limit:
                 raise _Finished
-            self.looking += perf_counter() - now
+            course.looking += perf_counter() - now
 
         return look
 

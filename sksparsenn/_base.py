@@ -17,7 +17,7 @@ from sksparsenn._network import Network, initial_weights
 from sksparsenn._points import padded_rows
 from sksparsenn._search import make_search, require_training_memory
 from sksparsenn._sklearn import Interval, StrOptions, _check_sample_weight
-from sksparsenn._training_state import fingerprint, recalled_random_state
+from sksparsenn._training_state import fingerprint, recalled_random_state, remember
 from sksparsenn._work import Work
 
 
@@ -45,7 +45,13 @@ class Start(NamedTuple):
     early_stopping: EarlyStopping | None
     random_state: np.random.RandomState
     key: str
-    """Tells whether another fit goes on with the same data and objective; empty where nobody will ask."""
+    """Tells whether another fit does the same with the same data; empty where nobody will ask."""
+    memory: dict
+    """What is remembered of the training that this one takes up, empty if it starts anew."""
+
+
+# Parameters that may change between fits of which the second takes up the training of the first.
+FREE_TO_CHANGE = {"max_iter", "tol", "n_iter_no_change", "random_state", "verbose", "warm_start"}
 
 
 class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
@@ -72,15 +78,13 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     # -- the opening of a fit -----------------------------------------------------------
 
-    def _start(self, X, y, sample_weight, held_out, *, in_batches, continues, classes=None):
+    def _start(self, X, y, sample_weight, held_out, *, in_batches, continues, stream=False, classes=None):
         """Validate, hold out, lift, initialise."""
         self._check_width()
         shift, threshold = self._activation()
         rows = self._read(X, y, sample_weight, reset=not continues)
-        random_state = check_random_state(self.random_state)
         memory = self._training if continues else {}
-        random_state = recalled_random_state(memory) or random_state
-        rows, held_out = self._hold_out(rows, held_out, memory)
+        rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
         if not continues:
             self._learn_targets(rows.y, classes)
         targets, weights = self._encode(rows.y), self._balanced(rows.y, rows.weights)
@@ -91,17 +95,18 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         samples = lift(X, X.dtype)
         n_lifted = X.shape[1] + lift.n_added
         require_training_memory(samples, self.width, validates=held_out is not None)
+        objective_targets = self._objective_targets(targets, units, X.dtype)
+        key = "stream" if stream else self._training_key(samples, objective_targets, weights, held_out)
+        memory = memory if memory.get("key") == key else {}
+        random_state = recalled_random_state(memory) or check_random_state(self.random_state)
         network, anchor = self._first_network(
             n_lifted, targets.shape[1], shift, threshold, random_state, X.dtype, continues, memory
         )
-        objective_targets = self._objective_targets(targets, units, X.dtype)
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = units
         early_stopping = self._make_early_stopping(held_out, network, in_batches)
-        asked = self.warm_start
-        key = fingerprint(samples, objective_targets, weights, self.alpha, getattr(self, "loss", "")) if asked else ""
         return Start(
-            samples, objective_targets, weights, network, anchor, n_lifted, early_stopping, random_state, key
+            samples, objective_targets, weights, network, anchor, n_lifted, early_stopping, random_state, key, memory
         )
 
     def _activation(self):
@@ -170,10 +175,29 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             anchor = weights
         return Network(padded_rows(weights), signs, shift, threshold, float(self.output_scale)), anchor
 
+    # -- going on where training stopped --------------------------------------------------
+
+    def _training_key(self, *data):
+        """Tells this data and these parameters, but for those that are free to change, from all others."""
+        if not self.warm_start:
+            return ""
+        parameters = self.get_params(deep=False).items()
+        return fingerprint(data, {name: value for name, value in parameters if name not in FREE_TO_CHANGE})
+
+    def _memory(self, start, last_weights, kept, *parts):
+        """What a later fit needs to go on exactly where this one stopped."""
+        memory = {"key": start.key}
+        if kept is not last_weights:
+            memory["weights"] = last_weights[:, : start.n_lifted].copy()
+        if hasattr(self, "_split_seed"):
+            memory["split_seed"] = self._split_seed
+        return memory | remember(*parts, start.early_stopping, random_state=start.random_state)
+
     # -- validation ---------------------------------------------------------------------
 
-    def _hold_out(self, rows, given, memory):
+    def _hold_out(self, rows, given, seed):
         """Rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
+        vars(self).pop("_split_seed", None)
         X_val, y_val, sample_weight_val = given
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
@@ -186,7 +210,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             raise ValueError("sample_weight_val is given without X_val and y_val.")
         if self.early_stopping is not True:
             return rows, None
-        self._split_seed = memory.get("split_seed", check_random_state(self.random_state).randint(2**31 - 1))
+        self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
         stratify = rows.y if is_classifier(self) else None
         parts = train_test_split(
             *rows, test_size=self.validation_fraction, random_state=self._split_seed, stratify=stratify

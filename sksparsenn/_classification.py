@@ -28,6 +28,8 @@ class Classification(ClassifierMixin):
     def _learn_targets(self, y, classes=None):
         check_classification_targets(y)
         self.classes_ = np.unique(y) if classes is None else np.unique(classes)
+        if classes is not None and len(self.classes_) < 2:
+            raise ValueError(f"classes={list(classes)} names fewer than two classes: give all labels of the stream.")
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y holds one class only, {self.classes_.tolist()}, among the samples that weigh something: "

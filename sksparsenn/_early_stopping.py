@@ -36,7 +36,8 @@ class EarlyStopping:
             self.scores.append(self.scores[-1])
             return False
         _, outputs, _ = self.search.forward(network)
-        score = float(self.score(outputs))
+        # Weights that overflow score worst; it is for the training loss to say that training diverged.
+        score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)
         self.waited = 0 if score >= self.best_score + self.tol else self.waited + 1
         if score > self.best_score or self.best_weights is None:

@@ -7,10 +7,10 @@ import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._callbacks import Progress
-from sksparsenn._descent import Data, Options, OutputRule, State, Stopping, descend, goes_on
+from sksparsenn._descent import OUTPUT_RULES, Data, Options, State, Stopping, descend, goes_on
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
-from sksparsenn._training_state import recall, remember
+from sksparsenn._training_state import recall
 
 
 class SparseShiftedReLU(BaseShiftedReLU):
@@ -26,7 +26,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "average": [StrOptions({"last", "mean", "random"})],
+        "average": [StrOptions(set(OUTPUT_RULES))],
     }
 
     _takes_sparse = True
@@ -67,21 +67,19 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues = self._continues()
             held_out = X_val, y_val, sample_weight_val
-            start = self._start(
-                X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues
-            )
+            start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), float(start.weights.sum()))
             network, options = start.network, self._options()
             search = make_search(
                 self.search, start.samples, network.weights, network.threshold, in_batches=self.solver == "sgd"
             )
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            output_rule = self._output_rule(start.random_state, continues)
+            output_rule = OUTPUT_RULES[self.average]()
             noisy = self.solver == "sgd" or not options.loss.smooth
             stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
-            parts = state, output_rule, stopping, start.early_stopping
-            if continues and self._training.get("key") == start.key:
-                self._recall_parts(*parts)
+            self._recall(start.memory, state, output_rule, stopping, start.early_stopping)
+            output_rule.begin(start.random_state)
+            if start.memory:
                 goes_on(state, data, options)
 
             # Search, forward, loss, step, maintain.
@@ -89,11 +87,14 @@ class SparseShiftedReLU(BaseShiftedReLU):
                 self, X, y, sample_weight, self.max_iter,
                 lambda state: self._fitted(start, state.network.weights.copy()), self._line(start.early_stopping),
             )  # fmt: skip
-            kept = descend(data, state, search, options, start.random_state, *parts[1:], progress)
+            kept = descend(
+                data, state, search, options, start.random_state, output_rule, stopping, start.early_stopping, progress
+            )
 
             # Store.
             self._store(start, state, kept, search, data.total_weight)
-            self._training = self._memory(start, state, kept, parts) if self.warm_start else {}
+            parts = state, output_rule, stopping
+            self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
             progress.end(state)
         return self
 
@@ -104,24 +105,25 @@ class SparseShiftedReLU(BaseShiftedReLU):
         with self._unchanged_on_failure():
             # Validate, lift, initialise.
             continues = hasattr(self, "hidden_weights_")
+            nothing = None, None, None
             start = self._start(
-                X, y, sample_weight, (None, None, None), in_batches=True, continues=continues, classes=classes
+                X, y, sample_weight, nothing, in_batches=True, continues=continues, stream=True, classes=classes
             )
             weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
             network, options = start.network, self._options(stream=True)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            output_rule = self._output_rule(start.random_state, continues)
-            if continues:
-                self._recall_parts(state, output_rule)
+            output_rule = OUTPUT_RULES[self.average]()
+            self._recall(start.memory, state, output_rule)
+            output_rule.begin(start.random_state)
 
             # Search, forward, loss, step, maintain.
             kept = descend(data, state, search, options, start.random_state, output_rule, stopping=None)
 
             # Store.
             self._store(start, state, kept, search, data.total_weight)
-            self._training = self._memory(start, state, kept, (state, output_rule))
+            self._training = self._memory(start, network.weights, kept, state, output_rule)
         return self
 
     def _options(self, stream=False):
@@ -136,26 +138,11 @@ class SparseShiftedReLU(BaseShiftedReLU):
             stream=stream,
         )
 
-    # -- going on where training stopped --------------------------------------------------
-
-    def _output_rule(self, random_state, continues):
-        fresh = self.average == "random" and not (continues and self._training)
-        return OutputRule(self.average, random_state.randint(2**31 - 1) if fresh else None)
-
-    def _recall_parts(self, *parts):
-        """Put the parts of training, the first of which is its state, back to where the last fit stopped."""
-        recall(self._training, *parts)
-        if self._training:
-            parts[0].work_curve = self._work_curve()
-
-    def _memory(self, start, state, kept, parts):
-        """What a later fit needs to go on exactly where this one stopped."""
-        memory = {"key": start.key}
-        if kept is not state.network.weights:
-            memory["weights"] = state.network.weights[:, : start.n_lifted].copy()
-        if start.early_stopping is not None:
-            memory["split_seed"] = self._split_seed
-        return memory | remember(*parts, random_state=start.random_state)
+    def _recall(self, memory, state, *parts):
+        """Put the parts of training back to where the remembered one stopped."""
+        recall(memory, state, *parts)
+        if memory:
+            state.work_curve = self._work_curve()
 
     def _store(self, start, state, kept, search, weight_seen):
         """Keep the fitted network and the record of training."""

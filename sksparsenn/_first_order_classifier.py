@@ -80,8 +80,9 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         "brute" elsewhere.
 
     loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
-        All but "hinge" give `predict_proba`.  On the tables tried, the squared error led to
-        the better classes and the log loss to the better probabilities.
+        All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
+        squared error mostly led to the better classes and the log loss to the better
+        probabilities.
 
     alpha : float >= 0, default=0.1
         Strength of the ridge towards the initial weights, relative to the mean
@@ -148,9 +149,10 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     warm_start : bool, default=False
         Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data, loss and alpha, training goes on exactly
-        where it stopped, velocity and random numbers included: twice 10 iterations are 20,
-        bit for bit, and so are curves and ``n_iter_``.
+        warm_start=True as well, the same data and the same parameters (max_iter, tol and
+        n_iter_no_change may differ), training goes on exactly where it stopped, velocity
+        and random numbers included: twice 10 iterations are 20, bit for bit, and so are
+        curves and ``n_iter_``.
 
     verbose : bool or int, default=False
         Whether to print a line per iteration.
@@ -346,7 +348,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         y : array-like of shape (n_samples,)
 
         classes : array-like of shape (n_classes,), optional
-            All labels of the stream; has to be given in the first call.
+            All labels of the stream; has to be given in the first call.  For the log loss a
+            class of which the first part holds no sample is taken to have a share of 0.001.
 
         sample_weight : array-like of shape (n_samples,), optional
 
@@ -357,7 +360,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         """
         if not hasattr(self, "hidden_weights_") and classes is None:
             raise ValueError("the first call of partial_fit needs classes: the labels of the whole stream.")
-        if hasattr(self, "hidden_weights_") and classes is not None and list(classes) != list(self.classes_):
+        if hasattr(self, "hidden_weights_") and classes is not None and set(classes) != set(self.classes_):
             raise ValueError(f"classes={list(classes)} differ from those of the first call, {self.classes_.tolist()}.")
         if isinstance(self.class_weight, str):
             raise ValueError(

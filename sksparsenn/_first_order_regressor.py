@@ -70,7 +70,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     loss : {"squared_error", "huber", "absolute_error"}, default="squared_error"
         1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the
-        target), or |r|, with r = f - y in standard units.
+        target), or ``|r|``, with r = f - y in standard units.
 
     alpha : float >= 0, default=0.003
         Strength of the ridge towards the initial weights, relative to the mean
@@ -133,9 +133,10 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     warm_start : bool, default=False
         Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data, loss and alpha, training goes on exactly
-        where it stopped, velocity and random numbers included: twice 10 iterations are 20,
-        bit for bit, and so are curves and ``n_iter_``.
+        warm_start=True as well, the same data and the same parameters (max_iter, tol and
+        n_iter_no_change may differ), training goes on exactly where it stopped, velocity
+        and random numbers included: twice 10 iterations are 20, bit for bit, and so are
+        curves and ``n_iter_``.
 
     verbose : bool or int, default=False
         Whether to print a line per iteration.

@@ -11,7 +11,7 @@ from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, Nystrom
 from sksparsenn._search import make_search
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
 from sksparsenn._solver_choice import AutomaticSolver
-from sksparsenn._training_state import recall, remember
+from sksparsenn._training_state import recall
 from sksparsenn._trust_region import Data, Options, State, train
 
 # What is recorded of an iteration and kept as a curve of the same name.
@@ -73,9 +73,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
             network = start.network
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
             state = State(network, start.anchor)
-            resumes = continues and self._training.get("key") == start.key
-            if resumes:
-                recall(self._training, state, start.early_stopping)
+            resumes = bool(start.memory)
+            recall(start.memory, state, start.early_stopping)
 
             # Search, forward, loss, step, maintain.
             progress = Progress(
@@ -92,7 +91,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
             self.search_, self.solver_ = search.name, solver.name
             self._store_history(state, float(start.weights.sum()), resumes)
             self._store_validation(start.early_stopping)
-            self._training = self._memory(start, state, kept) if self.warm_start else {}
+            last_weights = state.point.network.weights
+            self._training = self._memory(start, last_weights, kept, state) if self.warm_start else {}
             progress.end(state)
         return self
 
@@ -108,15 +108,6 @@ class SketchedGaussNewton(BaseShiftedReLU):
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
-
-    def _memory(self, start, state, kept):
-        """What a later fit needs to go on exactly where this one stopped."""
-        memory = {"key": start.key}
-        if kept is not state.point.network.weights:
-            memory["weights"] = state.point.network.weights[:, : start.n_lifted].copy()
-        if start.early_stopping is not None:
-            memory["split_seed"] = self._split_seed
-        return memory | remember(state, start.early_stopping, random_state=start.random_state)
 
     def _store_history(self, state, total_weight, resumes):
         """The record of iterations as one array for each quantity, after that of the fit this one goes on from."""

@@ -133,9 +133,10 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     warm_start : bool, default=False
         Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data, loss and alpha, training goes on where it
-        stopped, damping and last step included: twice 10 iterations are 20, with solver
-        "cholesky" bit for bit (others make their random preconditioner anew).
+        warm_start=True as well, the same data and the same parameters (max_iter, tol and
+        n_iter_no_change may differ), training goes on where it stopped, damping and last
+        step included: twice 10 iterations are 20, with solver "cholesky" bit for bit (others
+        make their random preconditioner anew).
 
     verbose : bool or int, default=False
         Whether to print a line per iteration.
@@ -246,8 +247,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
        samples and always take J J^T.
     5. Besides sketched QR there are solvers that are faster on two cores: Cholesky of the
        exact matrix up to some thousand rows, a Nystrom preconditioner beyond.
-    6. The iteration starts from the answer of the sketched problem, not from zero, and a
-       preconditioner is kept until the iteration takes twice as many steps as when it was
+    6. The iteration starts from the answer of the sketched problem, not from zero, and ends
+       at a fixed relative residual, where the papers' sqrt(lambda / n) / 6 would need lambda.
+       A preconditioner is kept until the iteration takes twice as many steps as when it was
        new; the papers make one in every iteration.
     7. Steps of ``iterative_solver="gradient"`` have the length that lowers the residual
        most; the papers' length of one needs an embedding of distortion 0.1.

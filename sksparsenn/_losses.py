@@ -122,12 +122,16 @@ def classification_loss(name, offset):
     return {"log_loss": LogLoss(offset), "hinge": Hinge(offset), "squared_error": SquaredError()}[name]
 
 
+# What a class is taken to have as its share if the first part of a stream holds none of it.
+SHARE_OF_ABSENT = 1e-3
+
+
 def class_shares_as_scores(shares):
     """The scores with these shares of the classes (of the second, if there are two) as probabilities."""
-    shares = np.clip(shares, np.finfo(np.float64).tiny, None)
     if len(shares) == 1:
-        return np.log(shares) - np.log1p(-np.minimum(shares, 1 - np.finfo(np.float64).eps))
-    return np.log(shares) - np.log(shares).mean()
+        shares = np.array([1 - shares[0], shares[0]])
+    scores = np.log(np.where(shares > 0, shares, SHARE_OF_ABSENT))
+    return scores[1:] - scores[0] if len(shares) == 2 else scores - scores.mean()
 
 
 def probabilities(scores):

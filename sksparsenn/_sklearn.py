@@ -1,14 +1,17 @@
-"""The private parts of scikit-learn that its project template uses, and a package it requires, imported here only."""
+"""The private parts of scikit-learn that its project template uses, and packages it requires, imported here only."""
 
 from functools import cache
 
+from joblib import hash as hash_of_contents  # which scikit-learn requires
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._param_validation import Options as OneOf
 from sklearn.utils.validation import _check_sample_weight
-from threadpoolctl import ThreadpoolController  # which scikit-learn requires
+from threadpoolctl import ThreadpoolController  # likewise
 
-__all__ = ["Interval", "OneOf", "StrOptions", "_check_sample_weight", "_fit_context", "single_blas_thread"]
+__all__ = [
+    "Interval", "OneOf", "StrOptions", "_check_sample_weight", "_fit_context", "hash_of_contents", "single_blas_thread",
+]  # fmt: skip
 
 
 @cache

@@ -4,10 +4,10 @@ Parts of training that change from step to step name their fields in `remembered
 memory holds these, by the names of part and field.
 """
 
-import joblib
 import numpy as np
 
 from sksparsenn._points import padded_rows
+from sksparsenn._sklearn import hash_of_contents
 
 RANDOM_STATE = "key", "position", "has_gauss", "gauss"
 
@@ -48,7 +48,7 @@ def recalled_random_state(memory):
 
 def fingerprint(*values):
     """A text that is the same for the same arrays and numbers."""
-    return joblib.hash(values)
+    return hash_of_contents(values)
 
 
 def _key(part, name):

@@ -140,6 +140,38 @@ def test_what_is_refused(name):
     assert not hasattr(model, "hidden_weights_")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", [1e6, 1e30])
+def test_divergence_is_told_as_such_with_validation_too(rate, dtype):
+    model = clone(MODELS["gd"]).set_params(learning_rate=rate)
+    X, y = table(model)
+    X = X.astype(dtype)
+    with pytest.raises(ValueError, match=r"training diverged: .* lower learning_rate"):
+        model.fit(X, y, X_val=X, y_val=y)
+
+
+def test_outputs_that_overflow_score_worst():
+    from sksparsenn._early_stopping import EarlyStopping
+
+    class Outputs:
+        def forward(self, network):
+            return None, network.outputs, None
+
+    class Network:
+        weights = np.zeros(1)
+
+        def __init__(self, *outputs):
+            self.outputs = np.array(outputs)
+
+    stopping = EarlyStopping(None, np.sum, Outputs(), 0.0, 2)
+    assert not stopping.reached(Network(np.nan, 1.0))
+    assert not stopping.reached(Network(1.0, 2.0))
+    assert not stopping.reached(Network(np.inf, 1.0))
+    assert stopping.reached(Network(np.nan, np.inf))
+    assert stopping.scores == [-np.inf, 3.0, -np.inf, -np.inf]
+    assert stopping.best_iteration == 2
+
+
 def test_a_single_validation_row_has_no_r2():
     model = clone(MODELS["gd"]).set_params(early_stopping=True, validation_fraction=0.1)
     X, y = table(model)

@@ -86,9 +86,7 @@ def test_the_index_decides_by_exactly_that_number(kind, other, seed, d, dtype, m
 # ---------------------------------------------------------------------------------------
 
 
-@given(
-    kinds, kinds, seeds, st.integers(0, 1500), st.integers(1, 12), dtypes, methods, leaf_sizes, st.integers(1, 20)
-)
+@given(kinds, kinds, seeds, st.integers(0, 1500), st.integers(1, 12), dtypes, methods, leaf_sizes, st.integers(1, 20))
 @settings(max_examples=1000)
 def test_answers_are_those_of_brute_force(kind, other, seed, n, d, dtype, method, leaf_size, n_queries):
     points, normals = make_points(kind, seed, n, d, dtype), make_points(other, seed + 1, n_queries, d, dtype)

@@ -118,6 +118,37 @@ def test_other_data_start_with_a_fresh_velocity():
     assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
 
 
+CHANGES = {
+    "output_scale": {"output_scale": 10.0},
+    "threshold": {"threshold": 0.8},
+    "loss": {"loss": "huber"},
+    "average": {"average": "random"},
+    "momentum": {"momentum": 0.5},
+    "held out": {"early_stopping": True},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_other_parameters_go_on_from_the_weights_alone(change):
+    """As would a fit that has never known more of the one before; in particular, no step is taken back in vain."""
+    X, y = table()
+    model = SparseShiftedReLURegressor(40, shift=0.5, max_iter=30, random_state=0)
+    remembering = clone(model).set_params(warm_start=True).fit(X, y).set_params(**CHANGES[change]).fit(X, y)
+    forgetting = clone(model).fit(X, y).set_params(warm_start=True, **CHANGES[change]).fit(X, y)
+    assert_same(forgetting, remembering, X)
+    assert remembering.n_iter_ <= 30
+    assert remembering.loss_curve_[-1] < remembering.loss_curve_[0]
+
+
+def test_other_validation_samples_forget_the_best_score():
+    X, y = table()
+    model = SketchedGaussNewtonRegressor(40, shift=0.5, solver="cholesky", max_iter=3, warm_start=True, random_state=0)
+    model.fit(X[:100], y[:100], X_val=X[:100], y_val=y[:100])
+    model.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
+    assert len(model.validation_scores_) == model.n_iter_ == 3
+    assert model.best_validation_score_ == model.score(X[100:], y[100:])
+
+
 # -- streams -------------------------------------------------------------------------------------
 
 
@@ -209,6 +240,29 @@ def test_partial_fit_goes_on_from_fit():
     assert np.abs(model.hidden_weights_ - weights).max() < 10
 
 
+def test_another_average_of_a_stream_forgets_the_one_before():
+    X, y = table()
+    last = SparseShiftedReLURegressor(40, solver="sgd", batch_size=50, random_state=0)
+    mean = clone(last).set_params(average="mean")
+    whole, changed = (clone(model).partial_fit(X, y) for model in (last, mean))
+    assert not np.array_equal(changed.hidden_weights_, whole.hidden_weights_)
+    changed.set_params(average="last").partial_fit(X, y)
+    np.testing.assert_array_equal(changed.hidden_weights_, whole.partial_fit(X, y).hidden_weights_)
+
+
+def test_a_class_may_be_absent_from_the_first_part_of_a_stream():
+    X, y = table(300)
+    y = labels(y, 3)
+    model = SparseShiftedReLUClassifier(100, loss="log_loss", solver="sgd", batch_size=30, shift=0.5, random_state=0)
+    model.partial_fit(X[y < 2], y[y < 2], classes=[2, 1, 0])
+    odds = model.predict_proba(X[y < 2])
+    assert (odds[:, 2] > 0).all()
+    assert odds[:, 2].mean() < 0.01
+    for _ in range(30):
+        model.partial_fit(X, y, classes=[2, 1, 0])
+    assert model.score(X, y) > 0.8
+
+
 def test_what_a_stream_refuses():
     X, y = table()
     model = SparseShiftedReLURegressor(40)
@@ -224,6 +278,8 @@ def test_what_a_stream_refuses():
         classifier.partial_fit(X, labels(y, 3))
     with pytest.raises(ValueError, match=r"labels that are not among the classes: \[2\] not in \[0, 1\]"):
         classifier.partial_fit(X, labels(y, 3), classes=[0, 1])
+    with pytest.raises(ValueError, match=r"classes=\[1\] names fewer than two classes"):
+        classifier.partial_fit(X, labels(y, 2), classes=[1])
     assert not hasattr(classifier, "classes_")
     classifier.partial_fit(X, labels(y, 3), classes=[0, 1, 2])
     with pytest.raises(ValueError, match="differ from those of the first call"):

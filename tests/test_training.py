@@ -173,11 +173,12 @@ def test_output_rules(average):
 
 def test_random_iterate_is_uniform():
     """Over many seeds of the rule alone each of five steps is kept about equally often."""
-    from sksparsenn._descent import OutputRule
+    from sksparsenn._descent import RandomIterate
 
     counts = np.zeros(5)
     for seed in range(2000):
-        rule = OutputRule("random", seed)
+        rule = RandomIterate()
+        rule.begin(np.random.RandomState(seed))
         for step in range(5):
             rule.note(np.array([float(step)]))
         counts[int(rule.weights(np.array([-1.0]))[0])] += 1
