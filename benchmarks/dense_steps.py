@@ -6,6 +6,8 @@ fit into a cache, and both are given the chunk size that is fastest on the machi
 
 import numpy as np
 
+from benchmarks.common import in_fresh_process, measured
+
 
 class TorchStep:
     """Autograd on the same network, chunk by chunk, gradients accumulated."""
@@ -74,6 +76,32 @@ class NumpyStep:
 
     def weights(self):
         return self.W
+
+
+def rivals():
+    """The dense steps that can be made here, by name."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return {"numpy": NumpyStep}
+    return {"numpy": NumpyStep, "torch": TorchStep}
+
+
+def step_memory(rival, start, chunk):
+    """Bytes at the peak of a rival's first step, its copy of the weights included, its libraries not."""
+    return in_fresh_process(_step_memory, rival, start, chunk)
+
+
+def _step_memory(rival, start, chunk):
+    X, y, W, signs, *numbers = start
+    rival(X[:2], y[:2], W[:2], signs[:2], *numbers)()  # loads libraries, starts threads
+
+    def step():
+        dense = rival(*start)
+        dense.chunk = chunk
+        dense()
+
+    return measured(step)[2]
 
 
 def with_best_chunk(step, timer):

@@ -33,12 +33,12 @@ has, while the share of firing neurons no longer falls.  A large output scale, w
 not the best one: beyond 100 the loss changes little, and at 10, where neurons move further, it is lower.
 """
 
-import argparse
-
 import numpy as np
 from scipy.special import eval_gegenbauer
 
-from benchmarks.common import rounded, write_table
+from benchmarks.common import argument_parser, exponents, rounded
+from benchmarks.figures import lines, panels
+from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn.ntk import expected_firing_fraction, shifted_ntk_kernel
 
@@ -114,27 +114,36 @@ def measure(series, neurons, steps, shift, output_scale, *, batch_size, seeds):
     return row
 
 
-def exponents(rows, along):
-    """Slopes of the logarithms of columns over that of `along`, least squares."""
-    slopes = dict.fromkeys(rows[0], "") | {"series": rows[0]["series"], along: "exponent"}
-    x = np.log([row[along] for row in rows])
-    return slopes | {
-        name: round(float(np.polyfit(x, np.log([row[name] for row in rows]), 1)[0]), 3) + 0.0 for name in FITTED
-    }
+def figure(rows):
+    """A panel for each series."""
+    found = list(dict.fromkeys(row["series"] for row in rows))
+    fig, axes = panels(1, len(found), width=3.8)
+    for ax, series in zip(axes[0], found, strict=True):
+        points = [row for row in rows if row["series"] == series and "exponent" not in row.values()]
+        along = SERIES[series][0] or "output scale"
+        lines(ax, points, along, {name: name for name in FITTED[:4]}, y_label="absolute error, or bound on it")
+        fixed = {"neurons", "steps", "output scale"} - {along}
+        ax.set_title(", ".join(f"{points[0][name]:,.0f} {name}" for name in sorted(fixed)))
+    return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+TABLES = {"even_polynomials": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--series", nargs="*", choices=list(SERIES), default=list(SERIES))
+    arguments = parser.parse_args(arguments)
     table = []
-    for name, (along, points) in SERIES.items():
+    for name in arguments.series:
+        along, points = SERIES[name]
         rows = [
             measure(name, **(FIXED | point), batch_size=arguments.batch_size, seeds=arguments.seeds) for point in points
         ]
-        table += rows if along is None else [*rows, exponents(rows, along)]
-    write_table("even_polynomials", table)
+        table += rows if along is None else [*rows, exponents(rows, along, FITTED) | {"series": name}]
+    write_table("even_polynomials", table, arguments, figure)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 python -m benchmarks.half_space [--points 1000000]
 
 Gaussian points and unit normals in float32, at the threshold that one point in a hundred
-exceeds; all rivals answer the same batch of queries on the same number of threads.
+exceeds; all rivals answer the same batch of queries on the same number of threads.  "MB" is the
+peak memory of building the index, beyond what there was with the points in it.
 """
-
-import argparse
 
 import numpy as np
 from scipy.stats import norm
 
-from benchmarks.common import median_time, rounded, write_table
+from benchmarks.common import argument_parser, in_fresh_process, measured, median_time, megabytes, rounded
+from benchmarks.figures import lines, panels
+from benchmarks.tables import write_table
 from sksparsenn import HalfSpaceIndex
 
 QUERIES = 256
@@ -22,11 +23,22 @@ def blocked_product(points, normals, threshold, block=32768):
     return [normals @ points[i : i + block].T > threshold for i in range(0, len(points), block)]
 
 
+def gaussian_points(rng, n, d):
+    return rng.standard_normal((n, d), dtype=np.float32)
+
+
+def build_memory(n, d):
+    """Bytes at the peak of building our index."""
+    points = gaussian_points(np.random.default_rng(d), n, d)
+    HalfSpaceIndex(points[:1000])  # loads libraries, starts threads
+    return measured(HalfSpaceIndex, points)[2]
+
+
 def compare(n, d):
     import faiss
 
     rng = np.random.default_rng(d)
-    points = rng.standard_normal((n, d), dtype=np.float32)
+    points = gaussian_points(rng, n, d)
     normals = rng.standard_normal((QUERIES, d), dtype=np.float32)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     threshold = float(norm.isf(0.01))
@@ -62,15 +74,30 @@ def compare(n, d):
         "one query: faiss / ours": rounded(flat_single / single),
         "answers that differ": differing,
         "build s": rounded(median_time(lambda: HalfSpaceIndex(points), warm_up=0, repeat=1)),
+        "MB": megabytes(in_fresh_process(build_memory, n, d)),
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def figure(rows):
+    fig, axes = panels()
+    times = {"ours ms": "ours", "faiss ms": "faiss IndexFlatIP.range_search", "product ms": "blocked matrix product"}
+    lines(axes[0, 0], rows, "d", times, x_label="dimensions", y_label="ms a query, of a batch of 256")
+    axes[0, 0].set_title(f"{rows[0]['points']:,} points, one in a hundred in each half-space")
+    axes[0, 0].set_xticks([row["d"] for row in rows], [row["d"] for row in rows])
+    axes[0, 0].xaxis.minorticks_off()
+    return fig
+
+
+TABLES = {"half_space": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--dimensions", type=int, nargs="*", default=[3, 4, 6, 8, 16, 32])
-    arguments = parser.parse_args()
-    write_table("half_space", [compare(arguments.points, d) for d in arguments.dimensions], "faiss-cpu")
+    arguments = parser.parse_args(arguments)
+    rows = [compare(arguments.points, d) for d in arguments.dimensions]
+    write_table("half_space", rows, arguments, figure, ["faiss-cpu"])
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ Columns are medians over the iterations, after the first two, that keep their st
 one that was kept: seconds, firing pairs (and those before training: weights of narrow networks
 move further, and more of their neurons come to fire), pairs that the search evaluates, neurons
 whose samples it looks for anew, and neurons that the step moved.  The last row holds the slopes
-of their logarithms over that of width.
+of their logarithms over that of width.  Memory is the peak of a whole fit beyond what the
+process held with the samples in it.
 """
-
-import argparse
-from time import perf_counter
 
 import numpy as np
 
-from benchmarks.common import rounded, write_table
+from benchmarks.common import NotesTimes, argument_parser, exponents, in_fresh_process, measured, megabytes, rounded
+from benchmarks.figures import lines, panels
+from benchmarks.tables import write_table
 from sksparsenn import SketchedGaussNewtonRegressor
 
 # Without a lifted coordinate, so that samples stay as they are; a little ridge, so that training does not end at once.
@@ -28,12 +28,8 @@ FIXED = {
 }  # fmt: skip
 
 
-class TimedRegressor(SketchedGaussNewtonRegressor):
-    """Notes the time after every iteration."""
-
-    def _line(self, *_):
-        self.times = []
-        return lambda state: self.times.append(perf_counter())
+class TimedRegressor(NotesTimes, SketchedGaussNewtonRegressor):
+    pass
 
 
 def sphere_table(n, d, dtype):
@@ -45,7 +41,8 @@ def sphere_table(n, d, dtype):
 
 
 def measure(X, y, width, n_iter):
-    model = TimedRegressor(width, max_iter=n_iter, **FIXED).fit(X, y)
+    TimedRegressor(2, max_iter=2, **FIXED).fit(X[:50], y[:50])  # loads libraries, starts threads
+    model, _, memory = measured(TimedRegressor(width, max_iter=n_iter, **FIXED).fit, X, y)
     kept = model.accepted_curve_.copy()
     kept[1:] &= model.accepted_curve_[:-1]  # after a step that was taken back, pattern and matrix are still known
     kept[:2] = False
@@ -60,31 +57,40 @@ def measure(X, y, width, n_iter):
     row = {"width": width, "iterations": int(kept.sum()), "solver": model.solver_, "search": model.search_}
     row |= {"firing pairs at start": rounded(firing[0], 4)}
     row |= {name: rounded(np.median(values[kept]), 4) for name, values in columns.items()}
-    print(row, flush=True)
-    return row
+    return row | {"MB": megabytes(memory)}
 
 
-def exponents(rows):
-    """Slopes of log(column) over log(width), least squares; none where a count is zero."""
-    slopes = {**dict.fromkeys(rows[0], ""), "width": "exponent"}
-    log_width = np.log([row["width"] for row in rows])
-    for name in list(rows[0])[4:]:
-        values = np.array([row[name] for row in rows], dtype=float)
-        slopes[name] = rounded(np.polyfit(log_width, np.log(values), 1)[0]) if values.min() > 0 else ""
-    return slopes
+def figure(rows):
+    fig, axes = panels(1, 2)
+    slopes, rows = rows[-1], rows[:-1]
+
+    def labels(*columns):
+        return {name: f"{name} ~ width$^{{{slopes[name]}}}$" for name in columns}
+
+    lines(axes[0, 0], rows, "width", labels("seconds"), x_label="width (neurons)", y_label="seconds an iteration")
+    counts = labels("firing pairs", "pairs evaluated", "neurons rescanned", "neurons moved")
+    lines(axes[0, 1], rows, "width", counts, x_label="width (neurons)", y_label="counted in an iteration")
+    return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+TABLES = {"iteration_against_width": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--features", type=int, default=10)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--widths", type=int, nargs="*", default=[1 << k for k in range(12, 19)])
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     X, y = sphere_table(arguments.samples, arguments.features, arguments.dtype)
-    rows = [measure(X, y, width, arguments.iterations) for width in arguments.widths]
-    write_table("iteration_against_width", [*rows, exponents(rows)])
+    rows = []
+    for width in arguments.widths:
+        rows.append(in_fresh_process(measure, X, y, width, arguments.iterations))
+        print(rows[-1], flush=True)
+    rows.append(exponents(rows, "width", list(rows[0])[4:]))
+    write_table("iteration_against_width", rows, arguments, figure)
 
 
 if __name__ == "__main__":

@@ -6,21 +6,24 @@ Case "rows": a million rows, ten features, 512 neurons, the solver left to the c
 trained until an iteration gains less than a thousandth of the objective.  Case "wide": 40,000
 rows, eight features, 8,192 neurons, solver="nystrom", which forms no matrix of the order of the
 rows.  Features are standard normal, the target a nonlinear function of six of them plus noise
-of a tenth of its variance, so that R2 on new rows is at most 1 / 1.1 = 0.909.
+of a tenth of its variance, so that R2 on new rows is at most 1 / 1.1 = 0.909.  scikit-learn's
+network and trees, at their defaults, are fitted to the same table in float32.
 
 Memory is the peak of the resident set during the fit beyond what it was before, when the
 table was in it already.
 """
 
-import argparse
-import multiprocessing
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from time import perf_counter
+import warnings
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
 
-from benchmarks.common import rounded, write_table
+from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
+from benchmarks.figures import legend_below, panels, score_against_cost
+from benchmarks.tables import write_table
 from sksparsenn import SketchedGaussNewtonRegressor
 
 CASES = {
@@ -32,6 +35,10 @@ FIXED = {
     "alpha": 1e-3, "output_scale": 1.0, "intercept_scaling": 0.4, "damping": "adaptive",
     "max_iter": 200, "tol": 1e-3, "random_state": 0,
 }  # fmt: skip
+RIVALS = {
+    "MLPRegressor": MLPRegressor(random_state=0),
+    "HistGradientBoostingRegressor": HistGradientBoostingRegressor(random_state=0),
+}
 NOISE_SHARE = 0.1
 TEST_ROWS = 50_000
 ROWS_AT_ONCE = 1 << 15  # drawn at a time, so that making the table takes no more memory than the table
@@ -52,61 +59,69 @@ def nonlinear_table(n, d, dtype, seed):
     return X, y
 
 
-def peak_memory():
-    """Bytes of the largest resident set so far."""
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def fit_case(name, table, parameters, dtype):
+def fit_case(name, table, model, dtype):
     """One row of the result."""
     X, y = nonlinear_table(**table, dtype=dtype, seed=0)
-    model = SketchedGaussNewtonRegressor(**parameters, **FIXED)
-    before, start = peak_memory(), perf_counter()
-    model.fit(X, y)
-    seconds, after = perf_counter() - start, peak_memory()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # MLPRegressor's defaults stop after 200 epochs
+    clone(model).fit(X[:100], y[:100])  # loads what is loaded late, starts threads
+    _, seconds, memory = measured(model.fit, X, y)
     test = nonlinear_table(TEST_ROWS, table["d"], dtype, seed=1)
+    ours = isinstance(model, SketchedGaussNewtonRegressor)
     return {
         "case": name,
+        "model": type(model).__name__,
         **table,
-        "width": model.width,
+        "width": model.width if ours else "",
         "dtype": dtype,
-        "solver": model.solver_,
+        "solver": model.solver_ if ours else "",
         "seconds": rounded(seconds),
         "iterations": model.n_iter_,
-        "inner iterations": int(model.inner_iterations_curve_.sum()),
-        "stop reason": model.stop_reason_,
+        "inner iterations": int(model.inner_iterations_curve_.sum()) if ours else "",
+        "stop reason": model.stop_reason_ if ours else "",
         "mean squared error": rounded(np.mean((model.predict(X) - y) ** 2) / y.var()),
-        "objective a row": rounded(model.objective_ / len(X)),
+        "objective a row": rounded(model.objective_ / len(X)) if ours else "",
         "test R2": rounded(model.score(*test), 4),
         "table MB": rounded((X.nbytes + y.nbytes) / 1e6),
-        "memory beyond MB": rounded((after - before) / 1e6),
+        "memory beyond MB": megabytes(memory),
     }
 
 
-def in_fresh_process(*arguments):
-    """Call fit_case where no earlier case has left its peak."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(fit_case, *arguments).result()
+def figure(rows):
+    fig, axes = panels(1, 2)
+    rows = [row | {"name": f"{row.get('model', 'SketchedGaussNewtonRegressor')}, {row['dtype']}"} for row in rows]
+    for ax, cost, label in (
+        (axes[0, 0], "seconds", "seconds to fit"),
+        (axes[0, 1], "memory beyond MB", "peak MB of a fit, beyond the table"),
+    ):
+        score_against_cost(ax, rows, "name", "test R2", cost=cost, x_label=label, y_label="test R2")
+    fig.suptitle(f"{rows[0]['n']:,} rows, {rows[0]['d']} features")
+    legend_below(fig, axes[0, 0], 2)
+    return fig
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+TABLES = {f"large_tables_{name}": figure for name in CASES}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--dtypes", nargs="*", choices=["float32", "float64"], default=["float32", "float64"])
+    parser.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS), help="fitted in float32")
     parser.add_argument("--rows", type=int, help="another number of rows, for a trial")
     parser.add_argument("--width", type=int, help="another width, for a trial")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     for name in arguments.cases:
         rows = []
         table, parameters = CASES[name]
         table = table | ({"n": arguments.rows} if arguments.rows else {})
         parameters = parameters | ({"width": arguments.width} if arguments.width else {})
-        for dtype in arguments.dtypes:
-            rows.append(in_fresh_process(name, table, parameters, dtype))
+        ours = SketchedGaussNewtonRegressor(**parameters, **FIXED)
+        models = [(ours, dtype) for dtype in arguments.dtypes]
+        models += [(RIVALS[rival], "float32") for rival in arguments.rivals]
+        for model, dtype in models:
+            rows.append(in_fresh_process(fit_case, name, table, model, dtype))
             print(rows[-1], flush=True)
-        write_table(f"large_tables_{name}", rows)
+        write_table(f"large_tables_{name}", rows, arguments, figure)
 
 
 if __name__ == "__main__":

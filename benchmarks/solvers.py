@@ -13,16 +13,18 @@ Cholesky's, relative to its length.
 
 The first rows have their smaller system on the kernel side (samples and outputs), the others
 on the normal side (neurons and features).  Sketches beyond an order (--largest-sketch) are left
-out, since their QR factorisation takes minutes; they count as slower than the others.
+out, since their QR factorisation takes minutes; they count as slower than the others.  "MB" is
+the peak memory of a refresh and a step beyond what the process held with the Jacobian in it.
 """
 
-import argparse
 from time import perf_counter
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from benchmarks.common import rounded, write_table
+from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
+from benchmarks.figures import numbers, panels, plain
+from benchmarks.tables import write_table
 from sksparsenn._inputs import Lift
 from sksparsenn._jacobian import Jacobian
 from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
@@ -84,6 +86,13 @@ def timed_step(solver, jacobian, residuals, strength):
     return perf_counter() - start, solution
 
 
+def step_memory(name, sizes, damping):
+    """Bytes at the peak of a refresh and a step."""
+    timed_step(solvers()[name], *make_problem(100, 5, 1, 64, damping))  # loads libraries, starts threads
+    problem = make_problem(*sizes, damping)
+    return measured(timed_step, solvers()[name], *problem)[2]
+
+
 def measure(problem, repeat, largest_sketch):
     """By solver: seconds when new, seconds when met again, last solution.  The solvers take turns."""
     jacobian = problem[0]
@@ -98,19 +107,14 @@ def measure(problem, repeat, largest_sketch):
     return {name: (*np.median(times[name], axis=0), solutions[name]) for name in names}
 
 
-def or_blank(value, digits=3):
-    """A number for the table, blank where nothing was measured."""
-    return "" if np.isnan(value) else rounded(value, digits)
-
-
 def compare(sizes, damping, repeat, largest_sketch):
     n, d, o, width = sizes
     problem = make_problem(n, d, o, width, damping)
     jacobian = problem[0]
     costs = Problem(n, d + 1, o, len(jacobian.neurons), len(jacobian.samples))
     predicted, auto = nanoseconds(costs, SKETCH_SIZE), choose_solver(costs, SKETCH_SIZE)
-    measured = measure(problem, repeat, largest_sketch)
-    fastest = min(measured, key=lambda name: measured[name][0])
+    times = measure(problem, repeat, largest_sketch)
+    fastest = min(times, key=lambda name: times[name][0])
     row = {
         "n": n,
         "d lifted": d + 1,
@@ -120,34 +124,52 @@ def compare(sizes, damping, repeat, largest_sketch):
         "order": costs.order,
         "firing pairs": costs.n_pairs,
     }
-    exact = measured["cholesky"][2].step
+    exact = times["cholesky"][2].step
     for name in solvers():
-        new, again, solution = measured.get(name, (np.nan, np.nan, None))
-        row |= {f"{name} s": or_blank(new), f"{name} again s": or_blank(again)}
+        new, again, solution = times.get(name, (np.nan, np.nan, None))
+        row |= {f"{name} s": rounded(new), f"{name} again s": rounded(again)}
+        memory = in_fresh_process(step_memory, name, sizes, damping) if name in times else np.nan
+        row[f"{name} MB"] = megabytes(memory)
         row[f"{name} predicted s"] = rounded(1e-9 * predicted[name])
         if name != "cholesky":
             difference = np.nan if solution is None else np.linalg.norm(solution.step - exact) / np.linalg.norm(exact)
             row[f"{name} inner"] = "" if solution is None else solution.inner_iterations
-            row[f"{name} difference"] = or_blank(difference, 2)
-    lost = measured[auto][0] - measured[fastest][0] if auto in measured else np.nan
-    row |= {"auto": auto, "fastest": fastest, "lost s": or_blank(lost)}
-    row["auto / fastest"] = or_blank(1 + lost / measured[fastest][0])
+            row[f"{name} difference"] = rounded(difference, 2)
+    lost = times[auto][0] - times[fastest][0] if auto in times else np.nan
+    row |= {"auto": auto, "fastest": fastest, "lost s": rounded(lost)}
+    row["auto / fastest"] = rounded(1 + lost / times[fastest][0])
     print(row, flush=True)
     return row
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def figure(rows):
+    """Measured seconds against predicted ones."""
+    fig, axes = panels()
+    ax = axes[0, 0]
+    for name in solvers():
+        ax.plot(numbers(rows, f"{name} predicted s"), numbers(rows, f"{name} s"), linestyle="none", label=name)
+    ax.axline((1, 1), slope=1, color="black", linewidth=0.8)
+    ax.set(xscale="log", yscale="log", xlabel="seconds of a step, predicted", ylabel="seconds of a step, measured")
+    plain(ax.xaxis, ax.yaxis)
+    ax.legend()
+    return fig
+
+
+TABLES = {"solvers": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--damping", type=float, default=FIRST_DAMPING, help="in units of the kernel's mean diagonal")
     parser.add_argument("--largest-order", type=int, default=10_000, help="problems beyond are left out")
     parser.add_argument("--largest-sketch", type=int, default=3000, help="the largest order that is sketched")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     grid = [sizes for sizes in KERNEL_SIDE + NORMAL_SIDE if order(sizes) <= arguments.largest_order]
     with single_blas_thread():  # as in training
         measure(make_problem(100, 5, 1, 64, arguments.damping), 1, arguments.largest_sketch)  # warm up
         rows = [compare(sizes, arguments.damping, arguments.repeat, arguments.largest_sketch) for sizes in grid]
-    write_table("solvers", rows)
+    write_table("solvers", rows, arguments, figure)
     right = sum(row["auto"] == row["fastest"] for row in rows)
     worst = max(row["auto / fastest"] or np.inf for row in rows)
     print(f'"auto" takes the fastest on {right} of {len(rows)} problems; at worst it takes {worst} times as long')

@@ -19,13 +19,9 @@ text:  11,000 rows and 110,000 words, and 2,000 rows to test on, against scikit-
 Memory is the peak of the resident set beyond what it was with the table in it.
 """
 
-import argparse
 import contextlib
 import io
-import multiprocessing
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -34,7 +30,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDRegressor
 from sklearn.neural_network import MLPRegressor
 
-from benchmarks.common import median_time, rounded, write_table
+from benchmarks.common import argument_parser, in_fresh_process, measured, median_time, megabytes, rounded
+from benchmarks.figures import bars, lines, numbers, panels, score_against_cost
+from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._inputs import Lift
@@ -45,6 +43,7 @@ TOUCHING = {"momentum": 0.0, "alpha": 0.0, "fit_intercept": False}
 # Ours by name: parameters and iterations.
 OURS = {
     "gd": ({"solver": "gd"}, 60),
+    "gd, brute": ({"solver": "gd", "search": "brute"}, 60),
     "sgd": ({"solver": "sgd"}, 6),
     "sgd, touching": ({"solver": "sgd", **TOUCHING}, 12),
 }
@@ -71,13 +70,6 @@ def texts(n, n_words, length, seed=0):
     return X.astype(np.float32), y
 
 
-def peak_memory():
-    """Bytes of the largest resident set of this process so far, on Linux; getrusage would count its parent's too."""
-    status = Path("/proc/self/status")
-    peaks = [line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line] if status.exists() else []
-    return 1024 * float(peaks[0]) if peaks else np.nan
-
-
 class Stamps(io.StringIO):
     """A stream that notes when each line about an iteration is written."""
 
@@ -93,20 +85,11 @@ class Stamps(io.StringIO):
 
 def timed_fit(model, X, y):
     """Median seconds between iterations, seconds of the whole fit, and memory beyond what was in use."""
-    stamps, before, start = Stamps(), peak_memory(), perf_counter()
+    stamps = Stamps()
     with contextlib.redirect_stdout(stamps), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y)
-    total = perf_counter() - start
-    return float(np.median(np.diff(stamps.times))), total, peak_memory() - before
-
-
-def in_fresh_process(function, *arguments):
-    """Call it where nothing else has left its peak."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        row = process.submit(function, *arguments).result()
-    print(row, flush=True)
-    return row
+        _, total, memory = measured(model.fit, X, y)
+    return float(np.median(np.diff(stamps.times))), total, memory
 
 
 # -- cost -----------------------------------------------------------------------------------
@@ -183,7 +166,7 @@ def dense(width, solver, storage, X, y):
         "width": width,
         "ms an iteration": rounded(1e3 * seconds),
         "seconds for 20": rounded(total),
-        "memory beyond MB": rounded(memory / 1e6),
+        "memory beyond MB": megabytes(memory),
         "loss at the end": rounded(model.loss_curve_[-1], 9),
         "sum of squares of weights": rounded(np.square(model.hidden_weights_).sum(), 9),
     }
@@ -210,9 +193,7 @@ def text(width, name, X, y):
         else:
             iterations = 60
             model = SGDRegressor(alpha=1e-6, max_iter=iterations, tol=None, random_state=0)
-            before, start = peak_memory(), perf_counter()
-            model.fit(*train)
-            total, memory = perf_counter() - start, peak_memory() - before
+            _, total, memory = measured(model.fit, *train)
             seconds = total / iterations
     return {
         "model": name,
@@ -221,7 +202,7 @@ def text(width, name, X, y):
         "iterations": iterations,
         "ms an iteration": rounded(1e3 * seconds),
         "seconds": rounded(total),
-        "memory beyond MB": rounded(memory / 1e6),
+        "memory beyond MB": megabytes(memory),
         "firing pairs": "" if np.isnan(pairs) else int(pairs),
         "pairs evaluated": "" if np.isnan(evaluated) else int(evaluated),
         "entries touched": "" if np.isnan(touched) else rounded(touched),
@@ -229,22 +210,65 @@ def text(width, name, X, y):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+# -- all ------------------------------------------------------------------------------------
+
+
+def cost_figure(rows):
+    fig, axes = panels(1, 2)
+    kinds = "touching: forward ns a pair", "backward ns a pair"
+    for ax, varied, along in ((axes[0, 0], "entries", "entries a row"), (axes[0, 1], "words", "words")):
+        points = [row for row in rows if row["varied"] == varied]
+        lines(ax, points, along, {kind: kind.split()[-4] for kind in kinds}, y_label="ns a firing pair")
+    return fig
+
+
+def dense_figure(rows):
+    fig, axes = panels(1, 2)
+    solvers = list(dict.fromkeys(row["solver"] for row in rows))
+    for ax, column in zip(axes[0], ("ms an iteration", "memory beyond MB"), strict=True):
+        by_storage = {
+            storage: numbers([row for row in rows if row["X"] == storage], column) for storage in ("sparse", "dense")
+        }
+        bars(ax, solvers, by_storage, y_label=column)
+        ax.set_xlabel("solver")
+    axes[0, 0].legend()
+    return fig
+
+
+def text_figure(rows):
+    fig, axes = panels()
+    score_against_cost(
+        axes[0, 0], rows, "model", "test R2", cost="seconds", x_label="seconds to fit", y_label="test R2"
+    )
+    axes[0, 0].legend()
+    return fig
+
+
+TABLES = {"sparse_input_cost": cost_figure, "sparse_input_dense": dense_figure, "sparse_input_text": text_figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--tables", nargs="*", choices=["cost", "dense", "text"], default=["cost", "dense", "text"])
     parser.add_argument("--width", type=int, default=256)
-    arguments = parser.parse_args()
-    width = arguments.width
-    if "cost" in arguments.tables:
-        write_table("sparse_input_cost", [in_fresh_process(cost, width, *case) for case in COST_CASES])
-    if "dense" in arguments.tables:
+    arguments = parser.parse_args(arguments)
+    for kind in arguments.tables:
+        rows = []
+        for function, *case in cases(kind):
+            rows.append(in_fresh_process(function, arguments.width, *case))
+            print(rows[-1], flush=True)
+        write_table(f"sparse_input_{kind}", rows, arguments, TABLES[f"sparse_input_{kind}"])
+
+
+def cases(kind):
+    """What is to be measured for a table: functions and their arguments after the width."""
+    if kind == "cost":
+        return [(cost, *case) for case in COST_CASES]
+    if kind == "dense":
         table = frequent_words()
-        cases = [(solver, storage, *table) for solver in ("gd", "sgd") for storage in ("sparse", "dense")]
-        write_table("sparse_input_dense", [in_fresh_process(dense, width, *case) for case in cases])
-    if "text" in arguments.tables:
-        names = [*OURS, "MLPRegressor", "SGDRegressor"]
-        table = texts(13_000, 110_000, 200)
-        write_table("sparse_input_text", [in_fresh_process(text, width, name, *table) for name in names])
+        return [(dense, solver, storage, *table) for solver in ("gd", "sgd") for storage in ("sparse", "dense")]
+    table = texts(13_000, 110_000, 200)
+    return [(text, name, *table) for name in (*OURS, "MLPRegressor", "SGDRegressor")]
 
 
 if __name__ == "__main__":

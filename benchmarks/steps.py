@@ -5,17 +5,29 @@ python -m benchmarks.steps [--data FOLDER] [--width 65536]
 FOLDER holds regression sets as described in `benchmarks.common.load_split`; without it only the
 synthetic problem runs.  All in float32, plain gradient descent at the automatic learning rate,
 the same weights at the start; the weights after the timed steps are compared.
+
+Memory is the peak of a process beyond what it held with the problem in it: of a fit of
+`SPARSE_STEPS` steps, lists included, and of a first dense step.
 """
 
-import argparse
 import threading
-from time import perf_counter
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.common import load_split, median_time, rounded, write_table
-from benchmarks.dense_steps import NumpyStep, TorchStep, with_best_chunk
+from benchmarks.common import (
+    NotesTimes,
+    argument_parser,
+    in_fresh_process,
+    load_split,
+    measured,
+    median_time,
+    megabytes,
+    rounded,
+)
+from benchmarks.dense_steps import rivals, step_memory, with_best_chunk
+from benchmarks.figures import bars, legend_below, numbers, panels
+from benchmarks.tables import write_table
 from sksparsenn import MarginLists, SparseShiftedReLURegressor
 from sksparsenn._inputs import Lift, Standardiser
 
@@ -23,14 +35,11 @@ from sksparsenn._inputs import Lift, Standardiser
 # treats all alike; ratios are taken within a round.
 ROUNDS = 5
 SPARSE_STEPS = 12
+LABELS = {"ours": "ours", "numpy": "NumPy and BLAS", "torch": "torch autograd"}
 
 
-class TimedRegressor(SparseShiftedReLURegressor):
-    """Notes the time after every iteration."""
-
-    def _line(self, *_):
-        self.times = []
-        return lambda state: self.times.append(perf_counter())
+class TimedRegressor(NotesTimes, SparseShiftedReLURegressor):
+    pass
 
 
 def realistic_table(n=15_000, d=18, seed=0):
@@ -57,6 +66,54 @@ def copy_bandwidth(threads=2, n_bytes=1 << 28):
     return 2 * threads * n_bytes / median_time(copy_all)
 
 
+class Race:
+    """The same problem, weights and learning rate for our steps and the dense ones."""
+
+    def __init__(self, X, y, width):
+        self.X, self.y = StandardScaler().fit_transform(X).astype(np.float32), np.asarray(y, dtype=np.float64)
+        self.width = width
+        self.rate = sparse_step(self.X, self.y, width, 1)[0].learning_rate_
+        shares = np.full(len(X), 1 / len(X))
+        self.lifted = X.shape[1] + 1
+        self.inside = np.ascontiguousarray(Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32)[:, : self.lifted])
+        target = Standardiser.fit(self.y[:, None], shares, True)(self.y[:, None], np.float32)
+        self.model, _ = self.sparse(SPARSE_STEPS)
+        weights, signs = self.model.initial_weights_, self.model.output_weights_
+        self.start = self.inside, target, weights, signs, self.model.shift_, width**-0.5, self.rate
+        self.dense = {
+            name: with_best_chunk(rival(*self.start), lambda run: median_time(run, repeat=2))
+            for name, rival in rivals().items()
+        }
+
+    def sparse(self, n_steps):
+        """Fitted model and seconds of each step but the first."""
+        return sparse_step(self.X, self.y, self.width, n_steps, learning_rate=self.rate)
+
+    def run(self):
+        """Milliseconds of a step of each, and of the rivals also ratios to ours; medians over the rounds."""
+        rounds = []
+        for _ in range(ROUNDS):
+            ours = np.median(self.sparse(SPARSE_STEPS)[1])
+            rounds.append([ours, *(median_time(step, warm_up=0, repeat=1) for step in self.dense.values())])
+        times = dict(zip(["ours", *self.dense], np.median(rounds, axis=0), strict=True))
+        ratios = dict(zip(self.dense, np.median(np.array(rounds) / np.array(rounds)[:, :1], axis=0)[1:], strict=True))
+        return {
+            **{f"{name} ms": rounded(1e3 * times.get(name, np.nan)) for name in LABELS},
+            **{f"{name} / ours": rounded(ratios.get(name, np.nan)) for name in LABELS if name != "ours"},
+        }
+
+    def memory(self):
+        """Peak megabytes of each."""
+        peaks = {name: step_memory(type(step), self.start, step.chunk) for name, step in self.dense.items()}
+        peaks["ours"] = in_fresh_process(fit_memory, self.X, self.y, self.width, self.rate)
+        return {f"{name} MB": megabytes(peaks.get(name, np.nan)) for name in LABELS}
+
+    def pairs(self):
+        """Firing and evaluated pairs of a step, as shares of all."""
+        evaluated = np.median(self.model.pairs_evaluated_curve_[1:])
+        return self.model.firing_fraction_curve_[1:].mean(), evaluated / (len(self.X) * self.width)
+
+
 def sparse_step(X, y, width, n_iter, **params):
     """Fitted model and seconds of each step but the first."""
     model = TimedRegressor(
@@ -66,68 +123,73 @@ def sparse_step(X, y, width, n_iter, **params):
     return model, np.diff(model.times)
 
 
+def fit_memory(X, y, width, rate):
+    """Bytes at the peak of a fit."""
+    sparse_step(X[:2], y[:2], 2, 2)  # starts threads
+    return measured(lambda: sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate))[2]
+
+
 def compare(name, X, y, width, bandwidth):
-    X, y = StandardScaler().fit_transform(X).astype(np.float32), np.asarray(y, dtype=np.float64)
-    rate = sparse_step(X, y, width, 1)[0].learning_rate_
-    short, _ = sparse_step(X, y, width, ROUNDS, learning_rate=rate)
-    shares = np.full(len(X), 1 / len(X))
-    d = X.shape[1] + 1
-    inside = np.ascontiguousarray(Lift.fit(X, shares, True, 1.0)(X, np.float32)[:, :d])
-    target = Standardiser.fit(y[:, None], shares, True)(y[:, None], np.float32)
-    model, _ = sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate)
-    start = (inside, target, model.initial_weights_, model.output_weights_, model.shift_, width**-0.5, rate)
-    numpy_step, torch_step = (
-        with_best_chunk(rival(*start), lambda run: median_time(run, repeat=2)) for rival in (NumpyStep, TorchStep)
-    )
-    rounds = []
-    for _ in range(ROUNDS):
-        ours = np.median(sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate)[1])
-        rounds.append(
-            [ours, median_time(numpy_step, warm_up=0, repeat=1), median_time(torch_step, warm_up=0, repeat=1)]
-        )
-    ours, numpy_time, torch_time = np.median(rounds, axis=0)
-    _, numpy_ratio, torch_ratio = np.median(np.array(rounds) / np.array(rounds)[:, :1], axis=0)
+    race = Race(X, y, width)
+    short, _ = race.sparse(ROUNDS)
+    result = race.run()  # every rival takes as many steps as there are rounds
+    model, inside = race.model, race.inside
     moved = np.abs(short.hidden_weights_ - model.initial_weights_).max()
-    differences = [np.abs(step.weights() - short.hidden_weights_).max() / moved for step in (numpy_step, torch_step)]
+    differences = {
+        f"difference to {rival}": rounded(np.abs(step.weights() - short.hidden_weights_).max() / moved, 2)
+        for rival, step in race.dense.items()
+    }
     build = median_time(lambda: MarginLists(inside, model.initial_weights_, model.shift_), repeat=3)
-    forward = median_time(lambda: numpy_step(backward=False), repeat=3)
-    pairs = len(X) * width
-    fired = model.firing_fraction_curve_[1:].mean() * pairs
+    forward = median_time(lambda: race.dense["numpy"](backward=False), repeat=3)
+    fires, evaluated = race.pairs()
     listed = np.median(model.pairs_evaluated_curve_[1:] - len(X) * model.neurons_rescanned_curve_[1:])
     # Per listed pair: number read. Per firing pair: number and product written (the line is read first) and read again
     # for the outputs, number read for the gradient.
-    traffic = 4 * listed + (16 + 8 + 4) * fired
+    traffic = 4 * listed + (16 + 8 + 4) * fires * len(X) * width
     return {
         "problem": name,
         "n": len(X),
-        "d lifted": d,
+        "d lifted": race.lifted,
         "width": width,
-        "firing %": rounded(100 * fired / pairs),
-        "evaluated %": rounded(100 * np.median(model.pairs_evaluated_curve_[1:]) / pairs),
-        "ours ms": rounded(1e3 * ours),
-        "numpy ms": rounded(1e3 * numpy_time),
-        "torch ms": rounded(1e3 * torch_time),
-        "numpy / ours": rounded(numpy_ratio),
-        "torch / ours": rounded(torch_ratio),
-        "difference to numpy": rounded(differences[0], 2),
-        "difference to torch": rounded(differences[1], 2),
+        "firing %": rounded(100 * fires),
+        "evaluated %": rounded(100 * evaluated),
+        **result,
+        **race.memory(),
+        **{f"difference to {rival}": "" for rival in LABELS if rival != "ours"},
+        **differences,
         "first build / dense forward": rounded(build / forward),
-        "ours / memory limit": rounded(ours / (traffic / bandwidth)),
+        "ours / memory limit": rounded(1e-3 * result["ours ms"] / (traffic / bandwidth)),
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder of regression sets")
-    parser.add_argument("--sets", nargs="*", default=["concrete", "bike"])
+def figure(rows):
+    fig, axes = panels(1, 2 if "ours MB" in rows[0] else 1)
+    problems = [f"{row['problem']}\n{row['n']:,} x {row['d lifted']}" for row in rows]
+    units = {"ms": "ms a step", "MB": "peak MB beyond the problem"}
+    for ax, unit in zip(axes[0], units, strict=False):
+        columns = {label: numbers(rows, f"{name} {unit}") for name, label in LABELS.items()}
+        bars(ax, problems, columns, y_label=units[unit])
+        ax.set_xlabel(f"problem, rows x lifted features; {rows[0]['width']:,} neurons")
+    legend_below(fig, axes[0, 0])
+    return fig
+
+
+TABLES = {"steps": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
+    parser.add_argument("--sets", nargs="*", default=["concrete", "bike"], help="names of the sets")
     parser.add_argument("--width", type=int, default=65536)
-    arguments = parser.parse_args()
-    problems = [("synthetic", *realistic_table())]
+    parser.add_argument("--rows", type=int, default=15_000, help="of the synthetic problem")
+    arguments = parser.parse_args(arguments)
+    problems = [("synthetic", *realistic_table(arguments.rows))]
     if arguments.data:
         problems += [(name, *load_split(arguments.data, name, 0)[:2]) for name in arguments.sets]
     bandwidth = copy_bandwidth()
     print(f"memory bandwidth of copies: {bandwidth / 1e9:.1f} GB/s")
-    write_table("steps", [compare(name, X, y, arguments.width, bandwidth) for name, X, y in problems], "torch")
+    rows = [compare(name, X, y, arguments.width, bandwidth) for name, X, y in problems]
+    write_table("steps", rows, arguments, figure, ["torch"], rounds=ROUNDS, sparse_steps=SPARSE_STEPS)
 
 
 if __name__ == "__main__":

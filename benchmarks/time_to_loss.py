@@ -14,7 +14,6 @@ and Levenberg-Marquardt on the same architecture (one hidden layer of 100 units,
 as many threads as they want.
 """
 
-import argparse
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.common import load_split, rounded, set_names, write_table
+from benchmarks.common import argument_parser, load_split, rounded, set_names
+from benchmarks.figures import panels, plain
+from benchmarks.tables import write_table
 from sksparsenn import SketchedGaussNewtonRegressor
 from sksparsenn._inputs import Standardiser
 
@@ -165,16 +166,39 @@ def summarise(rows):
         )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder of regression sets")
+def figure(rows):
+    """How many times our seconds each rival takes; races that were lost are crosses at the edge."""
+    fig, axes = panels(width=6.5, height=3.6)
+    ax, names = axes[0, 0], list(dict.fromkeys(row["set"] for row in rows))
+    smallest = 0.7 * min([row["rival / ours"] or 1.0 for row in rows])
+    for k, rival in enumerate(dict.fromkeys(row["rival"] for row in rows)):
+        mine = [row for row in rows if row["rival"] == rival]
+        places = [names.index(row["set"]) + 0.15 * (k - 1.5) for row in mine]
+        ratios = np.array([row["rival / ours"] or np.nan for row in mine])
+        (drawn,) = ax.plot(ratios, places, linestyle="none", label=rival)
+        lost = [place for place, ratio in zip(places, ratios, strict=True) if np.isnan(ratio)]
+        ax.plot([smallest] * len(lost), lost, linestyle="none", marker="x", color=drawn.get_color())
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xscale="log", xlabel="seconds of the rival / ours to its training error (x: not reached)", ylabel="set")
+    plain(ax.xaxis)
+    fig.legend(loc="outside lower center", ncols=2)
+    ax.invert_yaxis()
+    return fig
+
+
+TABLES = {"time_to_loss": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__, needs_data=True)
     parser.add_argument("--sets", nargs="*", help="names of the sets; all in the folder by default")
     parser.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--most-rows", type=int, default=10**9, help="of sets on which Levenberg-Marquardt runs")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a race is lost")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of everybody's features")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     rivals = {rival: RIVALS[rival]() for rival in arguments.rivals}
     rows = []
     for name in arguments.sets or set_names(arguments.data):
@@ -184,7 +208,7 @@ def main():
         for rival, fit in rivals.items():
             if len(X) <= arguments.most_rows or not rival.startswith("Levenberg"):
                 rows.append(race(name, X, y, rival, fit, arguments.repeat, arguments.limit))
-    write_table("time_to_loss", rows, "torch", "torch-levenberg-marquardt")
+    write_table("time_to_loss", rows, arguments, figure, ["torch", "torch-levenberg-marquardt"])
     summarise(rows)
 
 
