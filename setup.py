@@ -40,7 +40,11 @@ def openmp_flags():
 
 
 class BuildExt(build_ext):
-    """Adds OpenMP where a small program with it compiles and links."""
+    """Compiles modules side by side, with OpenMP where a small program with it compiles and links."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         compile_args, link_args = openmp_flags()

@@ -16,7 +16,7 @@ as many threads as they want.
 
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -46,44 +46,44 @@ class _Finished(Exception):
 
 
 @dataclass
-class Race:
-    """The goal, and how far training has come; the time that looking at the loss takes does not count."""
+class Course:
+    """A race: where it ends, and how it went; an estimator whose fit is cut short keeps nothing else."""
 
     target: np.ndarray
     goal: float
     limit: float
+    start: float
     seconds: float = 0.0
+    looking: float = 0.0
+    """Seconds spent on looking at the loss."""
     iterations: int = 0
     loss: float = np.inf
-    looking: float = 0.0
-    start: float = field(default_factory=perf_counter)
-
-    def look(self, state):
-        now = perf_counter()
-        self.seconds, self.iterations = now - self.start - self.looking, len(state.history)
-        self.loss = float(np.mean((state.point.outputs - self.target) ** 2))
-        if self.loss <= self.goal or self.seconds > self.limit:
-            raise _Finished
-        self.looking += perf_counter() - now
 
 
 class RacingRegressor(SketchedGaussNewtonRegressor):
-    """Trains until a loss is reached."""
+    """Trains until a loss is reached; the time that looking at the loss takes does not count."""
 
     def race(self, X, y, goal, limit):
-        """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal.
-
-        They are kept apart from the estimator, which forgets a fit that an exception ends.
-        """
+        """Seconds, iterations and loss at the end; the race is lost if the loss is above the goal."""
         shares = np.full(len(X), 1 / len(X))
         target = Standardiser.fit(y[:, None], shares, self.fit_intercept)(y[:, None], np.float64)
-        self.course = course = Race(target, goal, limit)
+        self.course = Course(target, goal, limit, perf_counter())
         with suppress(_Finished):
             self.fit(X, y)
-        return course.seconds, course.iterations, course.loss
+        return self.course.seconds, self.course.iterations, self.course.loss
 
     def _line(self, *_):
-        return self.course.look
+        course = self.course
+
+        def look(state):
+            now = perf_counter()
+            course.seconds, course.iterations = now - course.start - course.looking, len(state.history)
+            course.loss = float(np.mean((state.point.outputs - course.target) ** 2))
+            if course.loss <= course.goal or course.seconds > course.limit:
+                raise _Finished
+            course.looking += perf_counter() - now
+
+        return look
 
 
 def multilayer_perceptron(solver):

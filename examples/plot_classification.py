@@ -59,5 +59,5 @@ else:
         ax.set_title(f"{y_test[row]}, taken for {guess}\n(probability {probabilities[row, guess]:.0%})", fontsize=9)
         ax.set_axis_off()
     figure.suptitle("The eight hardest test images")
-    figure.savefig("plot_classification.png", dpi=150)
-    print("plot written to plot_classification.png")
+    figure.savefig("classification.png", dpi=120)
+    print("the plot is in classification.png")

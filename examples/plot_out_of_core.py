@@ -75,5 +75,5 @@ else:
     ax.axhline(0.09, color="black", linestyle=":", label="noise")
     ax.set(xlabel="rows learnt from", ylabel="mean squared error", title="A stream of 200,000 rows")
     ax.legend(frameon=False)
-    figure.savefig("plot_out_of_core.png", dpi=150)
-    print("plot written to plot_out_of_core.png")
+    figure.savefig("out_of_core.png", dpi=120)
+    print("the plot is in out_of_core.png")

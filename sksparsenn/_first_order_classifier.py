@@ -80,8 +80,9 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         "brute" elsewhere.
 
     loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
-        All but "hinge" give `predict_proba`.  On the tables tried, the squared error led to
-        the better classes and the log loss to the better probabilities.
+        All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
+        squared error mostly led to the better classes and the log loss to the better
+        probabilities.
 
     alpha : float >= 0, default=0.1
         Strength of the ridge towards the initial weights, relative to the mean

@@ -70,7 +70,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     loss : {"squared_error", "huber", "absolute_error"}, default="squared_error"
         1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the
-        target), or |r|, with r = f - y in standard units.
+        target), or ``|r|``, with r = f - y in standard units.
 
     alpha : float >= 0, default=0.003
         Strength of the ridge towards the initial weights, relative to the mean

@@ -247,8 +247,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
        samples and always take J J^T.
     5. Besides sketched QR there are solvers that are faster on two cores: Cholesky of the
        exact matrix up to some thousand rows, a Nystrom preconditioner beyond.
-    6. The iteration starts from the answer of the sketched problem, not from zero, and a
-       preconditioner is kept until the iteration takes twice as many steps as when it was
+    6. The iteration starts from the answer of the sketched problem, not from zero, and ends
+       at a fixed relative residual, where the papers' sqrt(lambda / n) / 6 would need lambda.
+       A preconditioner is kept until the iteration takes twice as many steps as when it was
        new; the papers make one in every iteration.
     7. Steps of ``iterative_solver="gradient"`` have the length that lowers the residual
        most; the papers' length of one needs an embedding of distortion 0.1.

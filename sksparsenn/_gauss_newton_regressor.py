@@ -55,7 +55,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
           rows as the matrix, its QR factor as preconditioner, and an iteration to a
           relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 1e-4, preconditioned by a randomly pivoted partial Cholesky factor of
+          of 0.01, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
@@ -234,8 +234,9 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
        samples and always take J J^T.
     5. Besides sketched QR there are solvers that are faster on two cores: Cholesky of the
        exact matrix up to some thousand rows, a Nystrom preconditioner beyond.
-    6. The iteration starts from the answer of the sketched problem, not from zero, and a
-       preconditioner is kept until the iteration takes twice as many steps as when it was
+    6. The iteration starts from the answer of the sketched problem, not from zero, and ends
+       at a fixed relative residual, where the papers' sqrt(lambda / n) / 6 would need lambda.
+       A preconditioner is kept until the iteration takes twice as many steps as when it was
        new; the papers make one in every iteration.
     7. Steps of ``iterative_solver="gradient"`` have the length that lowers the residual
        most; the papers' length of one needs an embedding of distortion 0.1.

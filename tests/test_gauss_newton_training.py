@@ -411,7 +411,7 @@ def test_curves_have_an_entry_per_iteration(solver):
         assert not model.inner_iterations_curve_.any()
     else:
         assert model.inner_iterations_curve_.min() >= 1
-        assert 0 < model.residual_curve_.max() <= 1e-4
+        assert 0 < model.residual_curve_.max() <= (1e-2 if solver == "nystrom" else 1e-10)
 
 
 def test_damping_grows_after_a_step_that_is_taken_back(rash):

@@ -377,7 +377,8 @@ def test_conjugate_gradients_end_after_as_many_steps_as_there_are_eigenvalues():
     """Four distinct eigenvalues: exact after four steps, but for rounding."""
     matrix = spectrum(np.repeat([1.0, 2.0, 5.0, 9.0], 25))
     right = np.random.default_rng(1).standard_normal(100)
-    x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-10, 500)
+    size = np.linalg.norm(right)
+    x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-10 * size, 500)
     assert steps == 4
     assert residual <= 1e-10
     np.testing.assert_allclose(x, np.linalg.solve(matrix, right), atol=1e-9)
@@ -386,18 +387,18 @@ def test_conjugate_gradients_end_after_as_many_steps_as_there_are_eigenvalues():
 def test_conjugate_gradients_stop_where_told():
     matrix = spectrum(np.geomspace(1e-4, 1, 100))
     right = np.random.default_rng(1).standard_normal(100)
-    taken = []
+    size, taken = np.linalg.norm(right), []
     for target in (1e-2, 1e-4, 1e-8):
-        x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, target, 500)
+        x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, target * size, 500)
         assert residual <= target
         assert np.linalg.norm(matrix @ x - right) / np.linalg.norm(right) == pytest.approx(residual, rel=1e-3)
         taken.append(steps)
     assert taken[0] < taken[1] < taken[2] < 500
-    _, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-8, 10)
+    _, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-8 * size, 10)
     assert steps == 10
     assert residual > 1e-8
     exact = np.linalg.solve(matrix, right)
-    assert conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-6, 500, exact)[1] == 0
+    assert conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-6 * size, 500, exact)[1] == 0
     assert conjugate_gradients(lambda v: matrix @ v, 0 * right, lambda r: r, 1e-6, 500)[1:] == (0, 0.0)
 
 
@@ -427,7 +428,8 @@ def test_a_preconditioner_saves_steps(solver):
     damping = 1e-4 * (factors["kernel"] ** 2).sum() / 150
     matrix = factors["kernel"].T @ factors["kernel"] + damping * np.eye(150)
     right = np.random.default_rng(0).standard_normal(150)
-    plain = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-8, 500)[1]
+    enough = 1e-8 * np.linalg.norm(right)
+    plain = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, enough, 500)[1]
     if solver == "nystrom":
         solver = NystromSolver(np.random.RandomState(0), residual=1e-8)
     else:

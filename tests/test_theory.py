@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._network import Network, initial_weights, jacobian_product, jacobian_transpose_product
 
@@ -29,13 +29,19 @@ def test_firing_fraction_is_the_normal_tail(shift):
     assert np.abs(per_sample / width - expected).max() < SIGMAS * error
 
 
-def test_automatic_shift_is_that_of_the_paper():
-    """sqrt(0.4 ln m) lets at most m^0.8 neurons fire, since the normal tail is below exp(-b^2 / 2) [SYZ21 Rem. 3.9]."""
+@pytest.mark.parametrize(
+    ("estimator", "share"), [(SparseShiftedReLURegressor, 0.4), (SketchedGaussNewtonRegressor, 0.48)]
+)
+def test_automatic_shift_is_that_of_the_papers(estimator, share):
+    """sqrt(c ln m) lets at most m^(1 - c/2) neurons fire, since the normal tail is below exp(-b^2 / 2).
+
+    c is 0.4 in SYZ21 (Rem. 3.9) and 0.48 in DHSWZ24 (Cor. A.11).
+    """
     X, y = unit_rows(50, 4), np.arange(50.0)
     for width in (256, 4096):
-        model = SparseShiftedReLURegressor(width, max_iter=1, random_state=0).fit(X, y)
-        assert model.shift_ == model.threshold_ == pytest.approx(np.sqrt(0.4 * np.log(width)))
-        assert model.firing_fraction_curve_[0] * width < width**0.8
+        model = estimator(width, max_iter=1, random_state=0).fit(X, y)
+        assert model.shift_ == model.threshold_ == pytest.approx(np.sqrt(share * np.log(width)))
+        assert model.firing_fraction_curve_[0] * width < width ** (1 - share / 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
