@@ -21,7 +21,7 @@ from benchmarks.tables import SHOWN_IN_DOC, draw_table
 
 PARTS = (
     "quality", "classification", "settings",
-    "step_against_width", "steps", "half_space", "sparse_input", "even_polynomials",
+    "step_against_width", "steps", "searches", "half_space", "sparse_input", "even_polynomials",
     "iteration_against_width", "solvers", "time_to_loss", "large_tables",
 )  # fmt: skip
 
