@@ -37,7 +37,7 @@ import numpy as np
 from scipy.special import eval_gegenbauer
 
 from benchmarks.common import argument_parser, exponents, rounded
-from benchmarks.figures import lines, panels
+from benchmarks.figures import legend_below, lines, panels
 from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn.ntk import expected_firing_fraction, shifted_ntk_kernel
@@ -121,9 +121,11 @@ def figure(rows):
     for ax, series in zip(axes[0], found, strict=True):
         points = [row for row in rows if row["series"] == series and "exponent" not in row.values()]
         along = SERIES[series][0] or "output scale"
-        lines(ax, points, along, {name: name for name in FITTED[:4]}, y_label="absolute error, or bound on it")
+        curves = {name: name for name in FITTED[:4]}
+        lines(ax, points, along, curves, y_label="absolute error, or bound on it", legend=False)
         fixed = {"neurons", "steps", "output scale"} - {along}
-        ax.set_title(", ".join(f"{points[0][name]:,.0f} {name}" for name in sorted(fixed)))
+        ax.set_title(f"{series}\n" + ", ".join(f"{name} {points[0][name]:,.0f}" for name in sorted(fixed)))
+    legend_below(fig, axes[0, 0], 4)
     return fig
 
 

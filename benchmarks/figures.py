@@ -56,7 +56,7 @@ def numbers(rows, column):
     return np.array([value if isinstance(value, int | float) else np.nan for value in values], dtype=float)
 
 
-def lines(ax, rows, x, columns, *, x_label=None, y_label):
+def lines(ax, rows, x, columns, *, x_label=None, y_label, legend=True):
     """Columns against x, both logarithmic; `columns` gives each its label."""
     for column, label in columns.items():
         known = ~np.isnan(numbers(rows, column))
@@ -64,7 +64,8 @@ def lines(ax, rows, x, columns, *, x_label=None, y_label):
             ax.plot(numbers(rows, x)[known], numbers(rows, column)[known], label=label)
     ax.set(xscale="log", yscale="log", xlabel=x_label or x, ylabel=y_label)
     plain(ax.xaxis, ax.yaxis)
-    ax.legend()
+    if legend:
+        ax.legend()
 
 
 def bars(ax, labels, columns, *, y_label):

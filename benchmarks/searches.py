@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 
 from benchmarks.common import NotesTimes, argument_parser, in_fresh_process, measured, megabytes, rounded
-from benchmarks.figures import lines, panels
+from benchmarks.figures import legend_below, lines, panels
 from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 
@@ -84,10 +84,11 @@ def figure(rows):
         features = list(dict.fromkeys(row["features"] for row in rows))
         found = {(row["features"], row["search"]): row["ms a step"] for row in rows if row["case"] == case}
         by_search = [{"features": d} | {search: found[d, search] for search in SEARCHES} for d in features]
-        lines(ax, by_search, "features", {search: search for search in SEARCHES}, y_label="ms a step")
+        lines(ax, by_search, "features", dict(zip(SEARCHES, SEARCHES, strict=True)), y_label="ms a step", legend=False)
         ax.set_xticks(features, features)
         ax.xaxis.minorticks_off()
         ax.set_title(case)
+    legend_below(fig, axes[0, 0], len(SEARCHES))
     return fig
 
 
