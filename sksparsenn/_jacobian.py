@@ -37,6 +37,10 @@ class Jacobian:
         self.n_outputs = signs.shape[1]
         # Rows, a sample and an output each, and columns, a neuron and a feature each.
         self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
+        # What products need again and again, as the lists that compiled functions take.
+        self._lists_of_neurons = np.arange(len(self.neurons)), self.by_neuron[:-1], np.diff(self.by_neuron)
+        self._lists_of_samples = np.arange(len(X)), self.by_sample[:-1], np.diff(self.by_sample)
+        self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
 
     @property
     def arrays(self):
@@ -47,20 +51,18 @@ class Jacobian:
     def product(self, U):
         """J u as one vector, for U with a padded row for each of `neurons`."""
         if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
-            lists = np.arange(len(self.neurons)), self.by_neuron[:-1], np.diff(self.by_neuron), self.samples
+            lists = *self._lists_of_neurons, self.samples
             room = np.empty(room_for(lists[2]), dtype=np.int32)
             out = forward_of_candidates(self.X, U, *lists, -np.inf, room, 0.0, self.signs, self.scale)[2]
             return (self.root[:, None] * out).ravel()
-        one, rows, counts = np.ones((len(self.X), 1)), np.arange(len(self.X)), np.diff(self.by_sample)
         # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
-        sums = firing_gradient(U, rows, self.by_sample[:-1], counts, self.neurons_of_sample, self.signs, one)
-        return self.scale * self.root * np.einsum("ij,ij->i", sums, self.X)
+        sums = firing_gradient(U, *self._lists_of_samples, self.neurons_of_sample, self.signs, self._ones)
+        return self._factor[:, 0] * np.einsum("ij,ij->i", sums, self.X)
 
     def transpose_product(self, v):
         """J^T v: a padded row for each of `neurons`."""
-        v = self.scale * self.root[:, None] * v.reshape(len(self.X), self.n_outputs)
-        rows, counts = np.arange(len(self.neurons)), np.diff(self.by_neuron)
-        return firing_gradient(self.X, rows, self.by_neuron[:-1], counts, self.samples, v, self.signs)
+        v = self._factor * v.reshape(len(self.X), self.n_outputs)
+        return firing_gradient(self.X, *self._lists_of_neurons, self.samples, v, self.signs)
 
     def packed(self, U):
         """Padded rows as one vector without the padding."""

@@ -85,19 +85,21 @@ class PreconditionedSolver:
 
     def __init__(self, random_state, residual):
         self.random_state, self.residual = random_state, residual
-        self.steps_of_last, self.neurons = 0, None
+        self.steps_of_last, self.system = 0, None
 
     def refresh(self, jacobian):
-        self.system = smaller_system(jacobian)
-        fits = self.neurons is not None and self.previous == self.system.name
-        if fits and self.system.name == "normal":
-            fits = np.array_equal(self.neurons, jacobian.neurons)
-        self.previous, self.neurons = self.system.name, jacobian.neurons
+        before, self.system = self.system, smaller_system(jacobian)
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)
-        self.fresh = not (fits and self.lasting) or worn  # made for this Jacobian
-        if self.fresh:
+        self.fresh = not self.lasting or worn or before is None or not self.carried_over(before)
+        if self.fresh:  # made for this Jacobian
             self.build()
             self.steps_when_new = None
+
+    def carried_over(self, before):
+        """Whether the preconditioner made for the system before may serve the present one."""
+        if before.name != self.system.name:
+            return False
+        return before.name == "kernel" or np.array_equal(before.jacobian.neurons, self.system.jacobian.neurons)
 
     def step(self, residuals, pull, strength):
         system = self.system
@@ -181,6 +183,17 @@ class NystromSolver(PreconditionedSolver):
         size = self.system.size
         require_memory(24 * rank * size, f"a Nystrom approximation of rank {rank} and order {size} (solver='nystrom')")
         self.values, self.basis = nystrom_approximation(self.system, rank, self.random_state)
+
+    def carried_over(self, before):
+        """On the side of the weights, neurons that begin to fire are left as they are, and others drop out."""
+        if before.name == self.system.name == "normal":
+            n_features, neurons = self.system.jacobian.n_features, self.system.jacobian.neurons
+            _, old, new = np.intersect1d(before.jacobian.neurons, neurons, assume_unique=True, return_indices=True)
+            if len(old) < max(len(before.jacobian.neurons), len(neurons)):
+                basis = np.zeros((len(self.basis), len(neurons), n_features))
+                basis[:, new] = self.basis.reshape(len(self.basis), -1, n_features)[:, old]
+                self.basis = basis.reshape(len(basis), -1)
+        return before.name == self.system.name
 
     def solve(self, product, right, strength):
         # The approximation along its eigenvectors, its least eigenvalue across them [Frangella, Tropp, Udell 2023].

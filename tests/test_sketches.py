@@ -46,12 +46,16 @@ def identity(n, d=1):
     return Jacobian(firing, X, np.ones(n), np.ones((width, 1)), 1.0, d)
 
 
-def network_jacobian(n, d, width, n_outputs, shift, seed=0):
-    """J of a network at its start, over firing pairs, and the dense A with A^T A the matrix of each system."""
+def network_jacobian(n, d, width, n_outputs, shift, seed=0, silent=slice(0)):
+    """J of a network at its start, over firing pairs, and the dense A with A^T A the matrix of each system.
+
+    Neurons in `silent` never fire.
+    """
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d))
     X = padded_rows(X / np.linalg.norm(X, axis=1, keepdims=True))
     weights, signs = initial_weights(width, d, n_outputs, "gaussian", np.random.RandomState(seed), np.float64)
+    weights[silent] = 0
     firing = Network(weights, signs, shift, shift, 1.0).firing(X)
     jacobian = Jacobian(firing, X, rng.uniform(0.5, 2.0, n), signs, 1 / np.sqrt(width), d)
     J = jacobian.rows(0, jacobian.shape[0]).toarray()  # has its own tests
@@ -419,6 +423,23 @@ def test_the_gradient_iteration_converges_at_its_rate():
     np.testing.assert_allclose(A @ x, right, rtol=0, atol=1e-9 * np.linalg.norm(right))
     exact = upper_factor(np.asfortranarray(half))
     assert gradient_iteration(lambda v: A @ v, right, exact, 1e-8, 500)[1] <= 1
+
+
+def test_a_nystrom_preconditioner_is_carried_over_to_other_neurons():
+    """It serves nearly as well when some neurons begin to fire and others cease to; the answer is the same."""
+    right, damping, steps = np.random.default_rng(0).standard_normal(400), 1e-2, {}
+    for case, silent_before in (("same", slice(37, 40)), ("others", slice(0, 3))):
+        solver = NystromSolver(np.random.RandomState(0), residual=1e-10)
+        for silent in (silent_before, slice(37, 40)):
+            jacobian, factors = network_jacobian(400, 4, 40, 1, 0.8, silent=silent)
+            solver.refresh(jacobian)
+            solution = solver.step(right, np.zeros((len(jacobian.neurons), jacobian.X.shape[1])), damping)
+        assert not solver.fresh
+        J = factors["normal"]
+        exact = np.linalg.solve(J.T @ J + damping * np.eye(J.shape[1]), J.T @ right)
+        np.testing.assert_allclose(jacobian.packed(solution.step), exact, atol=1e-7 * np.abs(exact).max())
+        steps[case] = solution.inner_iterations
+    assert steps["same"] <= steps["others"] <= 3 * steps["same"]
 
 
 @pytest.mark.parametrize("solver", ["sparse_sign", "srht", "gaussian", "nystrom"])
