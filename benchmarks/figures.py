@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from benchmarks.common import rounded
+
 # Lines that follow each other differ in lightness, marker and dashes, so that print in grey tells them apart.
 COLOURS = "#12355b", "#d1622b", "#7c9aa8", "#8a2c5d", "#4f7d3a", "#b8952e", "#555555", "#3f88c5", "#a3a3a3", "#1b998b"
 MARKERS = "o", "s", "^", "D", "v", "P", "X", "<", ">", "*"
@@ -109,7 +111,7 @@ def plain(*axes):
 
 def _spoken(value):
     if value >= 1e6:
-        return f"{value / 1e6:,.3g} M"
+        return f"{rounded(value / 1e6):,g} M"
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
