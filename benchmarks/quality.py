@@ -136,7 +136,7 @@ def markdown(rows):
         "Test RMSE": lambda row: f"{row['rmse']:.3g}" + (f" ± {row['se']:.1g}" if row["se"] != "" else ""),
         "Seconds to fit": lambda row: f"{row['fit s']:.2g}",
         "Seconds to predict": lambda row: f"{row['predict s']:.1g}",
-        "Peak megabytes of a fit": lambda row: row["memory MB"] and f"{row['memory MB']:.2g}",
+        "Peak megabytes of a fit": lambda row: row["memory MB"] and f"{rounded(row['memory MB'], 2):g}",
     }
     for title, cell in kinds.items():
         yield f"\n{title}:\n\n| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
