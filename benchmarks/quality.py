@@ -8,8 +8,8 @@ targets are standardised.  Networks and trees compute in float32, kernels in flo
 "tuned" is 2-fold cross-validation on at most 2,000 training rows, drawn at random; the last
 fit takes at most as many rows as the column "most rows" says, so that all splits of six sets
 take about an hour on two cores.  Ours search two widths and three shifts.  SVR (Gaussian
-kernel) searches C, gamma and epsilon; C = 100 only on tables of up to 2,000 rows, since it
-takes minutes on longer ones.  KernelRidge has the closed-form shifted tangent kernel, and
+kernel) searches C, gamma and epsilon; C above 10 only on tables of up to 2,000 rows, since
+it takes minutes on longer ones.  KernelRidge has the closed-form shifted tangent kernel, and
 searches its shift and the ridge.  Seconds to fit include tuning.  The grids are in
 `benchmarks.models`.
 
