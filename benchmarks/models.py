@@ -1,7 +1,7 @@
 """Regressors as users would fit them, at defaults or tuned by cross-validation on some of the rows.
 
 Features and target are standardised for all, so that nobody suffers from the unit of the
-target.  Networks and trees compute in float32, kernels in float64.
+target; only "raw target" is as users commonly do without.  Networks and trees compute in float32, kernels in float64.
 """
 
 import os
@@ -39,9 +39,10 @@ RIDGE_GRID = {"alpha": [1e-7, 1e-6, 1e-5, 1e-4, 1e-3]}
 RIDGE_SHIFTS = 0.0, 0.5, 1.0, 2.0
 
 
-def standardised(model):
-    """The model behind standardised features and target."""
-    return TransformedTargetRegressor(make_pipeline(StandardScaler(), model), transformer=StandardScaler())
+def standardised(model, *, target=True):
+    """The model behind standardised features and, if wanted, target."""
+    scaler = StandardScaler() if target else None
+    return TransformedTargetRegressor(make_pipeline(StandardScaler(), model), transformer=scaler)
 
 
 class Model(NamedTuple):
@@ -51,6 +52,7 @@ class Model(NamedTuple):
     search: Callable | None = None
     most_rows: int | None = None
     dtype: type = np.float32
+    standardises_target: bool = True
 
     def fit(self, X, y):
         """The fitted model and the parameters that were chosen; everything is drawn from the training rows."""
@@ -59,7 +61,8 @@ class Model(NamedTuple):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # MLPRegressor's defaults stop after 200 epochs
             chosen = self.search(self.estimator, X[few], y[few], len(X) > len(few)) if self.search else {}
-            return standardised(clone(self.estimator).set_params(**chosen)).fit(X[many], y[many]), chosen
+            model = standardised(clone(self.estimator).set_params(**chosen), target=self.standardises_target)
+            return model.fit(X[many], y[many]), chosen
 
     def predict(self, fitted, X):
         return fitted.predict(X.astype(self.dtype))
@@ -124,6 +127,7 @@ MODELS = {
         GAUSS_NEWTON, partial(search_grid, grid=GAUSS_NEWTON_GRID), GAUSS_NEWTON_ROWS
     ),
     "MLPRegressor": Model(MLPRegressor(random_state=0)),
+    "MLPRegressor, raw target": Model(MLPRegressor(random_state=0), standardises_target=False),
     "HistGradientBoostingRegressor": Model(HistGradientBoostingRegressor(random_state=0)),
     "SVR, tuned": Model(
         SVR(cache_size=1000),
