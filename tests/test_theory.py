@@ -7,6 +7,7 @@ from scipy.stats import norm
 from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._network import Network, initial_weights, jacobian_product, jacobian_transpose_product
+from sksparsenn.ntk import shifted_ntk_kernel
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
 SIGMAS = 5
@@ -50,6 +51,52 @@ def test_paired_initialisation_is_exactly_zero(dtype):
     weights, signs = initial_weights(1000, 8, 2, "paired", np.random.RandomState(0), dtype)
     outputs = Network(weights, signs, 0.7, 0.7, 3.0).outputs(unit_rows(30, 8).astype(dtype))
     np.testing.assert_array_equal(outputs, 0)
+
+
+@pytest.mark.parametrize("width", [4096, 32768])
+def test_gradient_descent_converges_at_the_rate_of_the_smallest_eigenvalue(width):
+    """SYZ21 Lemma 5.2: |y - f(t)|^2 <= (1 - eta lambda / 2)^t |y - f(0)|^2, lambda = lambda_min(H).
+
+    The target is the slowest direction of the kernel in closed form, where each step leaves (1 - eta lambda)^2.
+    """
+    n, steps, shift, output_scale = 10, 200, 0.5, 300.0
+    X = unit_rows(n, 6)
+    kernel = output_scale**2 * shifted_ntk_kernel(X, shift=shift)
+    eigenvalues, directions = np.linalg.eigh(kernel)
+    learning_rate = n / eigenvalues[-1]  # of the mean over samples, where the paper has the sum
+    model = SparseShiftedReLURegressor(
+        width, shift=shift, output_scale=output_scale, learning_rate=learning_rate, momentum=0.0, alpha=0.0,
+        max_iter=steps, tol=0, fit_intercept=False, random_state=0,
+    ).fit(X, directions[:, 0])  # fmt: skip
+    shrinkage = model.loss_curve_[1:] / model.loss_curve_[:-1]
+    rate = eigenvalues[0] / eigenvalues[-1]  # eta lambda
+    assert 0.01 < rate < 0.5
+    assert (model.loss_curve_ / model.loss_curve_[0] <= (1 - rate / 2) ** np.arange(steps)).all()
+    assert np.median(shrinkage) == pytest.approx((1 - rate) ** 2, rel=0.01)
+
+
+def test_no_more_neurons_fire_in_training_than_drift_allows():
+    """QSY23 Lemma 6.6: a neuron that has moved by at most R fires only where its start exceeded b - R.
+
+    So the firing neurons stay below the binomial sample of the normal tail at b - R, in every iteration.
+    """
+    n, width, output_scale = 60, 8192, 30.0
+    X = unit_rows(n, 6)
+    model = SparseShiftedReLURegressor(
+        width, solver="sgd", batch_size=10, output_scale=output_scale, learning_rate=3.0 / output_scale**2,
+        momentum=0.0, alpha=0.0, init="gaussian", max_iter=1, tol=0, fit_intercept=False, warm_start=True,
+        random_state=0,
+    )  # fmt: skip
+    drifts = []
+    for _ in range(20):
+        model.fit(X, np.sin(3 * X[:, 0]) + X[:, 1])
+        drifts.append(np.linalg.norm(model.hidden_weights_ - model.initial_weights_, axis=1).max())
+        firing = np.bincount(np.nonzero(X @ model.hidden_weights_.T > model.shift_)[0], minlength=n)
+        bound = norm.sf(model.shift_ - drifts[-1])
+        assert firing.max() < width * bound + SIGMAS * np.sqrt(width * bound * (1 - bound))
+        assert firing.max() < 2 * width**0.8  # Lemma 6.6's own bound at b = sqrt(0.4 ln m)
+    assert model.loss_curve_[-1] < 0.7 * model.loss_curve_[0]
+    assert 0 < drifts[0] < drifts[-1] < 0.5
 
 
 def test_large_output_scale_trains_the_linear_model_on_tangent_features():

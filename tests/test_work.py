@@ -43,6 +43,23 @@ def test_max_tree_visits_in_proportion_to_its_answers(width):
             assert work.nodes_visited <= 2 * tree.fan_out * (1 + len(neurons) * np.log(width) / np.log(tree.fan_out))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [100, 5000])
+def test_max_tree_stores_a_product_a_pair_and_updates_a_path(width, dtype):
+    """DHSWZ24 Lemma B.2: O(m) nodes a sample; Lemma B.3: an update reaches one node a level and sample."""
+    X, rng = unit_rows(8, 6).astype(dtype), np.random.default_rng(1)
+    tree = MaxTree(X, rng.standard_normal((width, 6)))
+    nodes = sum(level.shape[1] for level in tree._levels)
+    assert nodes <= width * tree.fan_out / (tree.fan_out - 1) + tree.fan_out * len(tree._levels)
+    for r in (0, width // 3, width - 1):
+        before = [level.copy() for level in tree._levels]
+        tree.update(r, 100 * rng.standard_normal(6))
+        for depth, (old, new) in enumerate(zip(before, tree._levels, strict=True)):
+            changed = np.unique(np.nonzero(old != new)[1])
+            assert set(changed) <= {r // tree.fan_out**depth}
+            assert depth or len(changed) == 1
+
+
 def test_weight_index_visits_sublinearly_in_three_dimensions():
     """Points evaluated and nodes tested per query; the surface of a half-space cuts about n^(2/3) cells of n."""
     X, widths = unit_rows(100, 3), 2 ** np.arange(12, 19)
