@@ -3,7 +3,8 @@
 python -m benchmarks.quality --data FOLDER [--sets ...] [--splits 10] [--models ...]
 
 FOLDER holds regression sets as described in `benchmarks.common.load_split`.  Features and
-targets are standardised, but for MLPRegressor with "raw target".  Networks and trees compute in float32, kernels in float64.
+targets are standardised, but for MLPRegressor with "raw target".  Networks and trees compute
+in float32, kernels in float64.
 
 "tuned" is 2-fold cross-validation on at most 2,000 training rows, drawn at random; the last
 fit takes at most as many rows as the column "most rows" says, so that all splits of six sets
