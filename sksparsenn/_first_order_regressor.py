@@ -220,6 +220,12 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
        over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
        2018); for the absolute error it falls with the square root of the steps taken.
     4. Margin lists are not in the papers.
+    5. A neuron fires where <w, x> > threshold, with derivative 0 at a tie; the papers
+       define firing with >, but write the derivative with >=.
+    6. The objective is a weighted mean with a ridge; the papers have sums without one.
+    7. Batches of "sgd" are drawn with replacement from the given samples, in proportion
+       to their weights; [2]_ draws from a distribution.  ``average="random"`` draws its
+       step as the steps go by, uniformly among those taken.
 
     float32 input is computed in float32, all other in float64.  Results are the same
     bits for any number of threads.

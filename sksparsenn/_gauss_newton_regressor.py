@@ -241,6 +241,14 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     7. Steps of ``iterative_solver="gradient"`` have the length that lowers the residual
        most; the papers' length of one needs an embedding of distortion 0.1.
     8. Algorithm 5 of [1]_ ends with g = z; it has to be g = R z, as in [2]_.
+    9. A sketch has `sketch_size` times as many rows as the system, without a promise of
+       distortion 0.1; by default it is a sparse sign matrix, where the papers take
+       ``sketch="srht"``.
+    10. ``search="auto"`` takes margin lists rather than threshold search trees.
+    11. Neurons that fire on nothing but have travelled from their start are moved too, by
+        ridge and momentum.
+    12. A neuron fires where <w, x> > threshold, with derivative 0 at a tie; the papers mix
+        > and >=.
 
     References
     ----------
