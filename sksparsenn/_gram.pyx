@@ -7,7 +7,9 @@ Row (i, o) of J is scale * root_i * a_ro x_i for each neuron r that fires on sam
     (J^T J)[(r, a), (q, b)] = scale^2 <a_r, a_q> sum_i root_i^2 x_ia x_ib,       over the i on which r and q fire.
 
 Both are sums over co-firing: a sample's lists of neurons and a neuron's list of samples
-lead from one row to all others that it meets, and nothing else is touched.
+lead from one row to all others that it meets, and nothing else is touched.  Where so many
+neurons fire that two samples have several in common among 64, the neurons of a sample are
+kept as bits instead, and those of two samples counted word by word.  The counts are the same.
 
 The pattern comes as compressed rows without gaps, in both directions: the samples of
 neuron r are ``samples[by_neuron[r] : by_neuron[r + 1]]``, the neurons of sample i are
@@ -18,7 +20,7 @@ threads.
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from sksparsenn._kernels cimport products
@@ -29,11 +31,13 @@ cdef extern from "simd/gram.h" nogil:
     void add_normal_product(const double *X, Py_ssize_t padded, const double *weights, const int64_t *by_sample,
                             const int32_t *neurons, Py_ssize_t first, Py_ssize_t last, const double *U, double *out,
                             Py_ssize_t units)
+    void count_common(const uint64_t *set, const uint64_t *sets, Py_ssize_t n_sets, Py_ssize_t words, double *counts)
     void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
 
 cdef enum:
     AHEAD = 4  # samples of a neuron that are fetched before they are needed: they lie far apart
     BLOCKS = 8  # of samples, each with its own sum: a fixed number, so that results do not depend on threads
+    WORDS_A_MEETING = 3  # of 64 neurons each, in the time in which a list leads to another sample
 
 
 # -- the tangent kernel J J^T -----------------------------------------------------------------
@@ -50,14 +54,33 @@ cdef struct Pattern:
     const double *signs
     Py_ssize_t n_outputs
     double scale
+    const uint64_t *bits  # a row of `words` for each sample, its neurons; NULL: co-firing is counted by lists
+    Py_ssize_t words
+
+
+cdef void add_common_signs(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize_t n,
+                           double *together) noexcept nogil:
+    # together[j * n_outputs + p] += sum_r a_ro a_rp over the r that fire on i and on j, for j < n.
+    cdef Py_ssize_t p, n_outputs = pattern.n_outputs
+    cdef int64_t k, l
+    cdef int32_t r
+    cdef const double *sign
+    for k in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
+        r = pattern.neurons[k]
+        sign = pattern.signs + r * n_outputs
+        for l in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
+            if pattern.samples[l] >= n:
+                break
+            if n_outputs == 1:  # a_r^2 = 1: count
+                together[pattern.samples[l]] += 1
+                continue
+            for p in range(n_outputs):
+                together[pattern.samples[l] * n_outputs + p] += sign[o] * sign[p]
 
 
 cdef int kernel_row(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize_t n, double *out) noexcept nogil:
     # out[j * n_outputs + p] = (J J^T)[(i, o), (j, p)] for j < n; -1 if memory runs out.
     cdef Py_ssize_t p, n_outputs = pattern.n_outputs, entry
-    cdef int64_t k, l
-    cdef int32_t r
-    cdef const double *sign
     cdef double factor
     cdef double *inner = <double *>malloc(n * sizeof(double))
     cdef double *together = <double *>calloc(n * n_outputs, sizeof(double))
@@ -65,20 +88,10 @@ cdef int kernel_row(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize
         free(inner)
         free(together)
         return -1
-    for k in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
-        r = pattern.neurons[k]
-        sign = pattern.signs + r * n_outputs
-        if n_outputs == 1:  # a_r^2 = 1: count
-            for l in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
-                if pattern.samples[l] >= n:
-                    break
-                together[pattern.samples[l]] += 1
-            continue
-        for l in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
-            if pattern.samples[l] >= n:
-                break
-            for p in range(n_outputs):
-                together[pattern.samples[l] * n_outputs + p] += sign[o] * sign[p]
+    if pattern.bits != NULL:
+        count_common(pattern.bits + i * pattern.words, pattern.bits, n, pattern.words, together)
+    else:
+        add_common_signs(pattern, i, o, n, together)
     products(pattern.X, pattern.padded, pattern.X + i * pattern.padded, n, inner)
     factor = pattern.scale * pattern.scale * pattern.root[i]
     for entry in range(n):
@@ -97,7 +110,27 @@ cdef Pattern as_pattern(const double[:, ::1] X, const double[::1] root, const in
     pattern.by_neuron, pattern.samples = &by_neuron[0], &samples[0]
     pattern.by_sample, pattern.neurons = &by_sample[0], &neurons[0]
     pattern.signs, pattern.n_outputs, pattern.scale = &signs[0, 0], signs.shape[1], scale
+    pattern.bits, pattern.words = NULL, 0
     return pattern
+
+
+cdef bint pays_in_bits(const int64_t[::1] by_neuron, Py_ssize_t n, Py_ssize_t words):
+    # Whether going through all pairs of samples word by word takes less time than through those that meet, neuron by
+    # neuron.  Both count the same.
+    cdef double meetings = 0
+    cdef Py_ssize_t r
+    for r in range(by_neuron.shape[0] - 1):
+        meetings += <double>(by_neuron[r + 1] - by_neuron[r]) ** 2
+    return <double>n * n * words < WORDS_A_MEETING * meetings
+
+
+cdef fill_bits(Pattern *pattern, const int64_t[::1] by_sample, const int32_t[::1] neurons, uint64_t[:, ::1] bits):
+    cdef Py_ssize_t i
+    cdef int64_t k
+    for i in range(bits.shape[0]):
+        for k in range(by_sample[i], by_sample[i + 1]):
+            bits[i, neurons[k] >> 6] |= <uint64_t>1 << (neurons[k] & 63)
+    pattern.bits, pattern.words = &bits[0, 0], bits.shape[1]
 
 
 def tangent_kernel(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron, const int32_t[::1] samples,
@@ -110,6 +143,10 @@ def tangent_kernel(const double[:, ::1] X, const double[::1] root, const int64_t
         np.asarray(out)[:] = 0
         return
     cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
+    cdef Py_ssize_t words = (by_neuron.shape[0] - 1 + 63) // 64
+    if n_outputs == 1 and pays_in_bits(by_neuron, X.shape[0], words):
+        bits = np.zeros((X.shape[0], words), dtype=np.uint64)
+        fill_bits(&pattern, by_sample, neurons, bits)
     # The longest rows first, so that no thread ends up alone with one.
     for entry in prange(size, schedule="dynamic", chunksize=16, nogil=True):
         failed |= lower_kernel_row(&pattern, size - 1 - entry, out)

@@ -3,7 +3,8 @@
 With n samples of d features, o outputs, m neurons that fire, P firing pairs and N the order of the
 smaller system, a new Jacobian and one step cost
 
-    cholesky   N^3 / 3 flops, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or P^2 o^2 / (2 m) for J J^T
+    cholesky   N^3 / 3 flops, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or P^2 o^2 / (2 m) for J J^T,
+               or for one output n^2 m / 128 words of neurons that fire on two samples, if those are fewer
     nystrom    a product with J and J^T for each step of the iteration, and rank rows of the matrix
     sketch     8 P d additions, 2 s N^2 flops of QR for s rows, and some products
 
@@ -18,7 +19,7 @@ from sksparsenn._memory import available_memory
 
 FLOP = 0.025
 SINGLE_THREAD_FLOP = 0.1
-KERNEL_PAIR = 1.4
+KERNEL_PAIR, KERNEL_WORD = 1.4, 0.5
 MOMENT = 0.6
 NORMAL_PRODUCT, KERNEL_PRODUCT = 0.3, 0.6
 ROW_ENTRY = 1.0
@@ -56,6 +57,8 @@ def nanoseconds(problem, sketch_size, steps=STEPS):
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
     if n * o <= m * d:
         assembly = KERNEL_PAIR * meetings / 2 * o**2
+        if o == 1:
+            assembly = min(assembly, KERNEL_WORD * n**2 / 2 * (m / 64))
         rows = ROW_ENTRY * rank * meetings / max(n, 1) * o
         product = KERNEL_PRODUCT * pairs * (d + 8) * o
     else:

@@ -118,6 +118,17 @@ def test_both_matrices(both, data):
         close(system.product(v), A.T @ (A @ v))
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.9, 2.2])
+@pytest.mark.parametrize("width", [63, 64, 65, 512, 513, 1024, 1100])
+def test_co_firing_is_counted_exactly_with_many_neurons_as_with_few(width, threshold):
+    """At the low threshold the tangent kernel counts neurons as bits, at the high one by lists."""
+    jacobian, J = both_jacobians(40, 3, width, 1, threshold, seed=width)
+    J = columns(jacobian, J)
+    matrix = np.full((len(J), len(J)), np.nan)
+    jacobian.fill_kernel(matrix)
+    np.testing.assert_allclose(np.tril(matrix), np.tril(J @ J.T), rtol=1e-12, atol=ROUNDING)
+
+
 @given(jacobians, st.data())
 def test_parts_of_the_factor(both, data):
     """A is J^T or J: its rows by items, and any range of its columns."""

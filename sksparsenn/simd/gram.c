@@ -120,3 +120,26 @@ void add_to_rows(const double *x, const int32_t *list, int64_t count, double *ro
             STORE(row, value);
         }
 }
+
+INLINE void count_common_words(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, const ptrdiff_t words,
+                               double *counts)
+{
+    for (ptrdiff_t j = 0; j < n_sets; j++, sets += words) {
+        int64_t common = 0;
+        for (ptrdiff_t w = 0; w < words; w++)
+            common += __builtin_popcountll(set[w] & sets[w]);
+        counts[j] = (double)common;
+    }
+}
+
+/* counts[j] = how many members `set` shares with the j-th of the `sets`, which have a bit for each and `words` words. */
+CLONES
+void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts)
+{
+#define CASE(WORDS) case WORDS: count_common_words(set, sets, n_sets, WORDS, counts); break
+    switch (words) { /* the common numbers by name, so that loops over them are unrolled */
+    CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
+    default: count_common_words(set, sets, n_sets, words, counts);
+    }
+#undef CASE
+}

@@ -15,6 +15,7 @@ void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int
 void add_normal_product(const double *X, ptrdiff_t padded, const double *weights, const int64_t *by_sample,
                         const int32_t *neurons, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
                         ptrdiff_t units);
+void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts);
 void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
 
 #endif
