@@ -58,6 +58,7 @@ GAUSS_NEWTON_SETTINGS = {
     "intercept_scaling 1": {"intercept_scaling": 1.0},
     "max_iter 10": {"max_iter": 10},
     "max_iter 20": {"max_iter": 20},
+    "max_iter 30": {"max_iter": 30},
     "max_iter 50": {"max_iter": 50},
 }
 FAMILIES = {"first_order": (FIRST_ORDER, FIRST_ORDER_SETTINGS), "gauss_newton": (GAUSS_NEWTON, GAUSS_NEWTON_SETTINGS)}

@@ -88,7 +88,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
         the weights of the first and opposite signs, so that f = 0 at the start.
 
-    max_iter : int, default=35
+    max_iter : int, default=30
         Largest number of iterations, those whose step was taken back included.
 
     tol : float >= 0, default=1e-4
@@ -284,7 +284,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         alpha=0.001,
         output_scale=1.0,
         init="paired",
-        max_iter=35,
+        max_iter=30,
         tol=1e-4,
         n_iter_no_change=10,
         damping="adaptive",
