@@ -44,6 +44,7 @@ GAUSS_NEWTON_SETTINGS = {
     "alpha 0": {"alpha": 0.0},
     "alpha 0.0001": {"alpha": 1e-4},
     "alpha 0.001": {"alpha": 1e-3},
+    "alpha 0.002": {"alpha": 2e-3},
     "alpha 0.01": {"alpha": 1e-2},
     "output_scale 0.5": {"output_scale": 0.5},
     "output_scale 1": {"output_scale": 1.0},

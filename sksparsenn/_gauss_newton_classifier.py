@@ -27,7 +27,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         sum_i s_i (<g_i, (J u)_i> + h_i / 2 * ||(J u)_i||^2)
             + mu / 2 * ||W + u - W_0||^2 + nu / 2 * ||u - 0.95 v||^2,
 
-    v being the last step, and is taken if it lowers F; the damping nu follows from how
+    v being the last step (half of it after a step that was not taken, none after two
+    in a row), and is taken if it lowers F; the damping nu follows from how
     well the model foretold the decrease.  For the squared error h_i = 1; for the log loss
     the samples are weighted anew in every iteration: h_i = p (1 - p) for two classes of
     probabilities p and 1 - p, and for more min(max_o p_o, 2 max_o p_o (1 - p_o)), a bound

@@ -29,7 +29,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
         1/2 * ||f + J u - y||_D^2 + mu / 2 * ||W + u - W_0||^2 + nu / 2 * ||u - 0.95 v||^2,
 
-    v being the last step, and is taken if it lowers F; the damping nu follows from how
+    v being the last step (half of it after a step that was not taken, none after two
+    in a row), and is taken if it lowers F; the damping nu follows from how
     well the model foretold the decrease.
 
     Parameters
@@ -77,7 +78,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         keeps lists of the samples near each neuron's threshold, "brute" computes all
         pairs.  "auto" takes "margin".
 
-    alpha : float >= 0, default=0.001
+    alpha : float >= 0, default=0.002
         Strength of the ridge towards the initial weights, relative to t.
 
     output_scale : float > 0, default=1.0
@@ -281,7 +282,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         sketch_size=4.0,
         iterative_solver="cg",
         search="auto",
-        alpha=0.001,
+        alpha=0.002,
         output_scale=1.0,
         init="paired",
         max_iter=30,

@@ -32,8 +32,12 @@ from sksparsenn._work import Work
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
 FIRST_DAMPING = 0.1
 
-# The part of the last step that damping pulls towards; a step that is taken back ends the pull.
-MOMENTUM = 0.95
+# The part of the last step that damping pulls towards.  A step that is taken back leaves this much of the pull, a
+# second one in a row ends it: a pull that ended at once would have to be gathered again for many steps.
+MOMENTUM, LEFT_AFTER_FAILURE = 0.95, 0.5
+
+# Growth of the damping after a step that is taken back, doubled with each further one.
+FIRST_GROWTH = 2.0
 
 # A singular matrix is tried again with this many times the damping, this often.
 RETRY_GROWTH, MOST_RETRIES = 100.0, 8
@@ -100,7 +104,7 @@ class State:
     ridge: float = 0.0
     damping: float = np.nan
     last_step: np.ndarray | float = 0.0
-    growth: float = 2.0
+    growth: float = FIRST_GROWTH
     told: np.ndarray | None = None
     """Neurons that the last step moved, if it was taken back: the search still has them there."""
     work: Work = field(default_factory=lambda: Work(0, 0, 0))
@@ -149,7 +153,7 @@ def train(data, state, search, solver, options, early_stopping=None, progress=No
             state.point, state.told, jacobian = trial, None, None
             state.last_step = step
         else:
-            state.last_step = np.zeros_like(step)
+            state.last_step = what_is_left_of_the_pull(state)
         adapt_damping(state, decrease, predicted, accepted, options)
         refuse_divergence(state, options)
         # 6. Stop once a step gains next to nothing, or none can gain anything, or the score on validation
@@ -248,6 +252,12 @@ def predicted_decrease(jacobian, residuals, travelled, step, ridge):
     return float(misfit - ridge * (np.vdot(travelled, step) + 0.5 * np.vdot(step, step)))
 
 
+def what_is_left_of_the_pull(state):
+    """The last step, as far as damping still pulls towards it after a step that is taken back."""
+    first_failure = state.growth == FIRST_GROWTH
+    return LEFT_AFTER_FAILURE * state.last_step if first_failure else np.zeros_like(state.last_step)
+
+
 def adapt_damping(state, decrease, predicted, accepted, options):
     """Nielsen's rule: down to a third after a well foretold step, up by growing factors after steps that failed."""
     if not options.damped:
@@ -255,7 +265,7 @@ def adapt_damping(state, decrease, predicted, accepted, options):
     if accepted:
         ratio = decrease / predicted if predicted > 0 else 1.0
         state.damping *= max(1 / 3, 1 - (2 * ratio - 1) ** 3)
-        state.growth = 2.0
+        state.growth = FIRST_GROWTH
     else:
         state.damping *= state.growth
         state.growth *= 2

@@ -68,7 +68,7 @@ def train(
     def objective(W):
         return 0.5 * np.sum(residuals(W) ** 2) + 0.5 * state.ridge * np.sum((W - start) ** 2)
 
-    last = 0.0
+    last, failures = 0.0, 0
     twin = SimpleNamespace(objectives=[], dampings=[], accepted=[], stop_reason="max_iter")
     for _ in range(max_iter):
         J, travelled, before = jacobian(W, signs, X, root, threshold, scale), (W - start).ravel(), objective(W)
@@ -82,7 +82,8 @@ def train(
         twin.objectives.append(before)
         twin.dampings.append(state.damping)
         twin.accepted.append(accepted)
-        last = u if accepted else 0.0
+        failures = 0 if accepted else failures + 1
+        last = u if accepted else _trust_region.LEFT_AFTER_FAILURE * last * (failures == 1)
         if accepted:
             W = W + u.reshape(W.shape)
         _trust_region.adapt_damping(state, decrease, predicted, accepted, options)
