@@ -3,10 +3,11 @@
 With n samples of d features, o outputs, m neurons that fire, P firing pairs and N the order of the
 smaller system, a new Jacobian and one step cost
 
-    cholesky   N^3 / 3 flops, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or P^2 o^2 / (2 m) for J J^T,
-               or for one output n^2 m / 128 words of neurons that fire on two samples, if those are fewer
-    nystrom    a product with J and J^T for each step of the iteration, and rank rows of the matrix
-    sketch     8 P d additions, 2 s N^2 flops of QR for s rows, and some products
+    cholesky   N^3 / 3 flops, a few passes over the matrix, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or
+               P^2 o^2 / (2 m) for J J^T, or for one output n^2 m / 128 words of neurons that fire on two samples,
+               if those are fewer
+    nystrom    a product with J and J^T for each step of the iteration, rank rows of the matrix, and rank^2 N flops
+    sketch     8 P d additions, 2 s N^2 flops of QR for s rows, 2 N^3 / 3 for the damping, and some products
 
 The constants are nanoseconds on two cores of an EPYC machine; ``python -m benchmarks.solvers`` holds
 the model against measured times.  Counts decide, never a clock: the choice is the same on
@@ -17,12 +18,13 @@ from typing import NamedTuple
 
 from sksparsenn._memory import available_memory
 
-FLOP = 0.025
-SINGLE_THREAD_FLOP = 0.1
+FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.016, 0.035, 0.1
+ENTRY = 2.0  # of a matrix: damped, copied, passed over by the triangles
 KERNEL_PAIR, KERNEL_WORD = 1.4, 0.5
 MOMENT = 0.6
-NORMAL_PRODUCT, KERNEL_PRODUCT = 0.3, 0.6
-ROW_ENTRY = 1.0
+PRODUCT, NORMAL_PRODUCT_OF_OUTPUTS = 0.25, 0.5
+ROW_ENTRY, RANK_FLOP = 0.7, 0.8
+APPLY_RANK = 0.1
 STEP = 60e3
 
 # Steps of an iteration whose preconditioner has not been seen at work yet, and the rank it has then.
@@ -55,21 +57,23 @@ def nanoseconds(problem, sketch_size, steps=STEPS):
     n, d, o, m, pairs = problem
     order, rank = problem.order, min(RANK, problem.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
+    product = STEP + PRODUCT * pairs * (d + 8) * o
     if n * o <= m * d:
         assembly = KERNEL_PAIR * meetings / 2 * o**2
         if o == 1:
             assembly = min(assembly, KERNEL_WORD * n**2 / 2 * (m / 64))
         rows = ROW_ENTRY * rank * meetings / max(n, 1) * o
-        product = KERNEL_PRODUCT * pairs * (d + 8) * o
     else:
         assembly = MOMENT * pairs**2 / max(n, 1) * d * (d + 1) / 4
         rows = ROW_ENTRY * rank * pairs**2 / max(n * m, 1) * (d + 8)
-        product = NORMAL_PRODUCT * pairs * (d + 8) * o
-    product += STEP
+        if o > 1:
+            product = STEP + NORMAL_PRODUCT_OF_OUTPUTS * pairs * (d + 8) * o
+    step = product + APPLY_RANK * rank * order
+    factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
     return {
-        "cholesky": assembly + FLOP / 3 * order**3,
-        "nystrom": steps * (product + 4 * FLOP * rank * order) + rows + 2 * SINGLE_THREAD_FLOP * rank**2 * order,
-        "sketch": 8 * pairs * d * o + 2 * SINGLE_THREAD_FLOP * sketch_size * order**3 + SKETCH_STEPS * product,
+        "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
+        "nystrom": rows + RANK_FLOP * rank**2 * order + steps * step,
+        "sketch": 8 * pairs * d * o + factors + SKETCH_STEPS * (product + ENTRY / 2 * order**2),
     }
 
 
