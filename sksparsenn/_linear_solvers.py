@@ -16,7 +16,7 @@ from sksparsenn._sketch import SKETCHES
 from sksparsenn._systems import smaller_system
 
 # Iterative solvers stop at this ||A x - b|| / ||b||, or after so many steps.  After a QR factorisation steps cost
-# little; without one, a step that is exact to two digits trains as well as an exact one, in half the time.
+# little; without one, a residual of a hundredth trains as well as a smaller one, in half the time.
 SKETCH_RESIDUAL = 1e-10
 NYSTROM_RESIDUAL = 1e-2
 MAX_INNER_ITERATIONS = 500
