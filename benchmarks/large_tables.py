@@ -5,10 +5,10 @@ python -m benchmarks.large_tables [--cases rows wide] [--dtypes float32 float64]
 Case "rows": a million rows, ten features, 512 neurons, the solver left to the cost model,
 trained until an iteration gains less than a thousandth of the objective.  Case "wide": 40,000
 rows, eight features, 8,192 neurons, solver="nystrom", which forms no matrix of the order of the
-rows, at most 20 iterations, and a ridge as large as the noise.  Features are standard normal, the target a nonlinear function of
-six of them plus noise of a tenth of its variance, so that R2 on new rows is at most 1 / 1.1 =
-0.909.  scikit-learn's network and trees, at their defaults, are fitted to the same table in
-float32.
+rows, at most 20 iterations, and a ridge as large as the noise.  Features are standard normal,
+the target a nonlinear function of six of them plus noise of a tenth of its variance, so that R2
+on new rows is at most 1 / 1.1 = 0.909.  scikit-learn's network and trees, at their defaults,
+are fitted to the same table in float32.
 
 Memory is the peak of the resident set during the fit beyond what it was before, when the
 table was in it already.

@@ -78,6 +78,15 @@ def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, cons
             memcpy(&target[target_starts[k]], &source[source_starts[k]], counts[k] * sizeof(int32_t))
 
 
+def close_gaps(int32_t[::1] samples, const int64_t[::1] starts, const int64_t[::1] counts, const int64_t[::1] new_starts):
+    """Move list k from starts[k] down to new_starts[k], in place; lists stand in the order of their numbers."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(counts.shape[0]):
+            if counts[k] > 0:
+                memmove(&samples[new_starts[k]], &samples[starts[k]], counts[k] * sizeof(int32_t))
+
+
 def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts,
                  const int64_t[::1] starts, int64_t[::1] counts, int32_t[::1] samples):
     """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k]."""

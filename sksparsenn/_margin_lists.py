@@ -3,7 +3,7 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import copy_lists, restrict_lists, row_distances, settle_rows
+from sksparsenn._margin import close_gaps, copy_lists, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
 from sksparsenn._samples import DenseSamples, SparseSamples, take
@@ -16,11 +16,15 @@ QUERIES_BETWEEN_REVIEWS = 16
 SMALLEST_MARGIN, LARGEST_MARGIN = 1e-3, 1.0
 FIRST_MARGIN = 0.1
 
+# Lists are made for a point ahead of the neuron, at this share of its margin, since it will go on for a while in the
+# direction it came from: then they hold on the way there and beyond.
+LEAD = 0.5
+
 # Pairs scanned in one uninterrupted call when the first lists are built.
 PAIRS_AT_ONCE = 1 << 32
 
 # The array of lists has one part in this many to spare, for lists that outgrow their place.
-SPARE = 3
+SPARE = 2
 
 # Neurons whose samples are counted to foresee the size of all lists.
 NEURONS_SAMPLED = 256
@@ -30,11 +34,12 @@ class MarginLists:
     """Exact search for firing pairs that looks only at pairs close to firing.
 
     For neuron r with weights w_r the lists hold every sample i with
-    <v_r, x_i> > threshold - s_r, where v_r are the weights at its last scan and s_r
-    its margin.  By Cauchy-Schwarz no sample outside the list fires while
+    <v_r, x_i> > threshold - s_r, where v_r is a point near its weights and s_r its
+    margin.  By Cauchy-Schwarz no sample outside the list fires while
     ||w_r - v_r|| max_i ||x_i|| <= s_r, less an allowance for rounding.  A query
     therefore evaluates listed pairs, and scans all samples again only for neurons
-    that have used up their margin.
+    that have used up their margin; the new v_r lies half a margin ahead, in the
+    direction in which the neuron has been moving.
 
     Parameters
     ----------
@@ -111,6 +116,7 @@ class MarginLists:
         self._growth = None  # beta: how fast lists grow with the margin, once measured
         self._queries = 0
         self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
+        self._lead = np.zeros(self.n_neurons)  # how far ahead of the neurons their lists were made
         self.margins = np.full(self.n_neurons, FIRST_MARGIN * self._scale if margin is None else float(margin))
         self._rows = np.arange(self.n_neurons)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -144,7 +150,7 @@ class MarginLists:
         parts = [self._scan(W, chunk) for chunk in chunks]
         self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
         self._capacities = _room(self._counts)
-        self._starts = np.cumsum(self._capacities) - self._capacities
+        self._starts = _one_after_another(self._capacities)
         self._end = int(self._capacities.sum())
         self._samples = np.empty(self._end + self._end // SPARE, dtype=np.int32)
         for chunk, (indptr, samples) in zip(chunks, parts, strict=True):
@@ -160,21 +166,29 @@ class MarginLists:
             room = _room(self._counts[outgrown])
             self._capacities[outgrown] = room
             if self._end + room.sum() > len(self._samples):
-                keep = np.ones(self.n_neurons, dtype=bool)
-                keep[rows] = False
-                self._rearrange(np.flatnonzero(keep))
+                self._rearrange(rows)
             else:
-                self._starts[outgrown] = self._end + np.cumsum(room) - room
+                self._starts[outgrown] = self._end + _one_after_another(room)
                 self._end += int(room.sum())
         copy_lists(samples, indptr[:-1].copy(), counts, self._samples, self._starts[rows])
 
-    def _rearrange(self, keep):
-        """Move the lists of the neurons in `keep` to a new array with room to spare."""
-        starts = np.cumsum(self._capacities) - self._capacities
-        self._end = int(self._capacities.sum())
-        samples = np.empty(self._end + self._end // SPARE, dtype=np.int32)
-        copy_lists(self._samples, self._starts[keep], self._counts[keep], samples, starts[keep])
-        self._starts, self._samples = starts, samples
+    def _rearrange(self, rows):
+        """Close the gaps between the lists, with room for new ones of the neurons of `rows` behind all others."""
+        needed = int(self._capacities.sum())
+        replaced = np.zeros(self.n_neurons, dtype=bool)
+        replaced[rows] = True
+        others = np.argsort(self._starts)
+        others = others[~replaced[others]]
+        lists, starts = (self._starts[others], self._counts[others]), _one_after_another(self._capacities[others])
+        if needed + needed // (4 * SPARE) <= len(self._samples):
+            close_gaps(self._samples, *lists, starts)
+        else:
+            samples = np.empty(needed + needed // SPARE, dtype=np.int32)
+            copy_lists(self._samples, *lists, samples, starts)
+            self._samples = samples
+        self._starts[others] = starts
+        self._starts[rows] = needed - self._capacities[rows].sum() + _one_after_another(self._capacities[rows])
+        self._end = needed
 
     # -- margins ------------------------------------------------------------------------
 
@@ -187,7 +201,7 @@ class MarginLists:
     def _limits(self, rows):
         """How far these neurons may move: their margins, less what rounding may take, per unit of sample length."""
         if self._reach == 0:
-            return np.inf
+            return np.full(len(rows), np.inf)
         margins = self.margins[rows]
         error, smallest = self._rounding
         rounding = error * (self._norms[rows] * self._reach + margins + abs(self.threshold)) + smallest
@@ -218,16 +232,16 @@ class MarginLists:
         rows = np.flatnonzero(~(moved <= self._allowed))
         if len(rows):
             self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
-            self._settle(rows, W)
-            self._replace(rows, *self._scan(W, rows))
+            self._settle_ahead(rows, W, moved[rows])
+            self._replace(rows, *self._scan(self._reference, rows))
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
         return work
 
     def _drift(self, moved, rows):
-        """How far these neurons have moved per query since their last scan."""
-        return moved[rows] / np.maximum(self._queries - self._scanned_at[rows], 1)
+        """How far, at most, these neurons have moved per query since their last scan."""
+        return (self._lead[rows] + moved[rows]) / np.maximum(self._queries - self._scanned_at[rows], 1)
 
     def _review(self, W, moved, just_scanned):
         """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
@@ -248,10 +262,25 @@ class MarginLists:
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
-        """Measure movement of these neurons from here on."""
+        """Measure movement of these neurons from their weights W on."""
         settle_rows(W, rows, self._reference, self._norms)
         self._allowed[rows] = self._limits(rows)
-        self._scanned_at[rows] = self._queries
+        self._scanned_at[rows], self._lead[rows] = self._queries, 0
+
+    def _settle_ahead(self, rows, W, moved):
+        """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
+        here = W[rows]
+        lead = np.minimum(LEAD * self.margins[rows] / self._reach, moved)
+        step = (lead / moved).astype(W.dtype)
+        ahead = here + step[:, None] * (here - self._reference[rows])
+        overflown = ~np.isfinite(ahead).all(axis=1)
+        ahead[overflown] = here[overflown]
+        self._reference[rows] = ahead
+        self._settle(rows, self._reference)
+        self._lead[rows] = row_distances(here, ahead)
+        # Where the allowance for rounding takes up the margin.
+        too_far = rows[~(self._lead[rows] <= self._allowed[rows])]
+        self._settle(too_far, W)
 
     # -- queries ------------------------------------------------------------------------
 
@@ -328,3 +357,8 @@ def lambert_w(x):
 def _room(counts):
     """Room for lists of these lengths to grow a little where they stand."""
     return counts + counts // 8 + 8
+
+
+def _one_after_another(lengths):
+    """Where lists of these lengths begin that follow each other without gaps."""
+    return np.cumsum(lengths) - lengths

@@ -144,6 +144,42 @@ def test_only_neurons_that_used_up_their_margin_are_scanned_again(dtype):
     assert check(lists, X, W, 3.0) == (lists.n_listed + 10 * 200, 0, 10)
 
 
+def test_neurons_that_keep_their_direction_are_scanned_less_often():
+    """Lists are made for half a margin ahead: of the way that they hold, the neuron has three halves before it."""
+    X, W = make_points("gaussian", 0, 100, 6, np.float64), make_points("gaussian", 1, 80, 6, np.float64)
+    rng, margin = np.random.default_rng(2), 0.4
+    direction = rng.normal(size=W.shape)
+    step = direction / np.linalg.norm(direction, axis=1, keepdims=True) * margin / np.linalg.norm(X, axis=1).max() / 10
+    straight, winding = MarginLists(X, W, 2.0, margin=margin), MarginLists(X, W, 2.0, margin=margin)
+    scans = {straight: 0, winding: 0}
+    V = W
+    for k in range(1, 151):
+        W = W + step
+        V = V + (step if k // 10 % 2 == 0 else -step)  # turns back when a margin is used up
+        scans[straight] += check(straight, X, W, 2.0).neurons_rescanned
+        scans[winding] += check(winding, X, V, 2.0).neurons_rescanned
+    assert scans[straight] == pytest.approx(80 * 150 / 15, rel=0.1)
+    assert scans[winding] <= 80 * 150 / 5
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype, monkeypatch):
+    close_gaps, closed = sksparsenn._margin_lists.close_gaps, []
+    monkeypatch.setattr(sksparsenn._margin_lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
+    X, W = make_points("gaussian", 0, 2000, 5, dtype), make_points("gaussian", 1, 60, 5, dtype)
+    lists, arrays = MarginLists(X, W, 5.0, margin=0.3), set()
+    kept = []  # so that no two arrays have the same id
+    for k in range(60):
+        grown = np.where(np.arange(60)[:, None] % 3 == k % 3, 1.6, 1 / 1.2)  # some grow, others shrink
+        W = (W * grown).astype(dtype)
+        W *= (3 / np.maximum(np.linalg.norm(W, axis=1, keepdims=True), 3)).astype(dtype)
+        check(lists, X, W, 5.0)
+        kept.append(lists._samples)
+        arrays.add(id(lists._samples))
+    assert len(closed) > 2
+    assert len(arrays) > 1
+
+
 @pytest.mark.parametrize("margin", [0, 1e-12, None])
 def test_weights_that_do_not_move_are_never_scanned_again(margin):
     # Even margins too narrow to cover rounding are enough for neurons that stay exactly where they are.

@@ -107,11 +107,11 @@ __attribute__((constructor)) static void NAME(fill_chosen)(void)
                 NAME(chosen)[bits][k++] = lane;
 }
 
-/* Append those rows of X named by `number`, the first `left` of ROWS, that keep_above keeps. */
-INLINE int64_t NAME(keep_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *number,
-                               int64_t left, REAL threshold, int32_t *kept, REAL *products)
+/* Append those of ROWS numbers, of which the first `left` count, whose products lie above the threshold. */
+INLINE int64_t NAME(keep_rows)(const REAL *product, const int32_t *number, int64_t left, REAL threshold,
+                               int32_t *kept, REAL *products)
 {
-    UNIT z = NAME(dot_rows)(X, padded, w, number), cut = (UNIT){0} + threshold;
+    UNIT z = NAME(load)(product), cut = (UNIT){0} + threshold;
     uint32_t bits = NAME(word)(NAME(above)(z, cut));
     if (left < ROWS)
         bits &= (1u << left) - 1;
@@ -125,20 +125,31 @@ INLINE int64_t NAME(keep_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, c
     return __builtin_popcount(bits);
 }
 
+/*
+ * Of at most STRIDE candidates.  All products first, then the choice: chained group by
+ * group, a processor would wait for the choice of one before it gets to the products of the next.
+ */
 INLINE int64_t NAME(keep_above_in)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
                                    int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
-    int64_t k = 0, p = 0;
-    for (; p + ROWS <= count; p += ROWS) {
+    REAL product[STRIDE];
+    int32_t number[ROWS];
+    int64_t k = 0, p = 0, whole = count - count % ROWS;
+    for (; p < whole; p += ROWS) {
         PREFETCH(list + p + AHEAD);
-        k += NAME(keep_rows)(X, padded, w, list + p, ROWS, threshold, kept + k, products + k);
+        UNIT z = NAME(dot_rows)(X, padded, w, list + p);
+        memcpy(product + p, &z, sizeof z);
     }
     if (p < count) { /* the rest as one more group, its last row filling up */
-        int32_t number[ROWS];
         for (int q = 0; q < ROWS; q++)
             number[q] = list[p + q < count ? p + q : count - 1];
-        k += NAME(keep_rows)(X, padded, w, number, count - p, threshold, kept + k, products + k);
+        UNIT z = NAME(dot_rows)(X, padded, w, number);
+        memcpy(product + p, &z, sizeof z);
     }
+    for (p = 0; p < whole; p += ROWS)
+        k += NAME(keep_rows)(product + p, list + p, ROWS, threshold, kept + k, products + k);
+    if (p < count)
+        k += NAME(keep_rows)(product + p, number, count - p, threshold, kept + k, products + k);
     return k;
 }
 
@@ -151,7 +162,12 @@ CLONES
 int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
-#define KEEP(P) return NAME(keep_above_in)(X, P, w, list, count, threshold, kept, products)
+    int64_t held = 0;
+#define KEEP(P) \
+    for (int64_t p = 0; p < count; p += STRIDE) \
+        held += NAME(keep_above_in)(X, P, w, list + p, count - p < STRIDE ? count - p : STRIDE, threshold, kept + held, \
+                                    products + held); \
+    return held
     switch (padded) { /* narrow rows with their width as a constant */
     case LANES: KEEP(LANES);
     case 2 * LANES: KEEP(2 * LANES);
