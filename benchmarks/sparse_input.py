@@ -118,7 +118,7 @@ def kernel_times(X, y, width, fit_intercept, momentum, alpha):
 def cost(width, varied, n_words, length):
     X, y = texts(20_000, n_words, length)
     entries = X.nnz / X.shape[0]
-    pairs, forward, step = kernel_times(X, y, width, False, 0.0, 0.0)
+    (pairs, forward, step), _, memory = measured(kernel_times, X, y, width, False, 0.0, 0.0)
     _, whole_forward, whole_step = kernel_times(X, y, width, True, 0.9, 0.1)
     return {
         "varied": varied,
@@ -132,6 +132,7 @@ def cost(width, varied, n_words, length):
         "backward ns an entry": rounded(1e9 * step / pairs / entries),
         "whole: forward ms": rounded(1e3 * whole_forward),
         "backward ms": rounded(1e3 * whole_step),
+        "touching: MB": megabytes(memory),
     }
 
 

@@ -12,7 +12,8 @@ Seconds are those of the whole fit, set-up included; `OURS` are our parameters i
 The rivals are scikit-learn's MLPRegressor at defaults with solver="adam" and with "lbfgs",
 and Levenberg-Marquardt on the same architecture (one hidden layer of 100 units, full batch,
 50 steps) with tanh and with ReLU, solved by Cholesky, the fastest choice it offers; all on
-as many threads as they want.
+as many threads as they want.  Memory is the peak of a process during the whole training
+beyond what it held before, with the table in it.
 """
 
 import warnings
@@ -25,7 +26,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.common import argument_parser, load_split, rounded, set_names
+from benchmarks.common import (
+    argument_parser,
+    in_fresh_process,
+    load_split,
+    measured,
+    megabytes,
+    rounded,
+    set_names,
+)
 from benchmarks.figures import panels, plain
 from benchmarks.tables import write_table
 from sksparsenn import SketchedGaussNewtonRegressor
@@ -130,22 +139,43 @@ RIVALS = {
 }
 
 
-def race(name, X, y, rival, fit, repeat, limit):
-    """Rival and ours in turn, several times; a machine whose speed drifts treats both alike."""
-    rounds = []
+def race(X, y, rival, repeat, limit):
+    """Rival and ours in turn, several times; a machine whose speed drifts treats both alike.
+
+    Returns the medians of the rival's seconds and loss and of our seconds, iterations, loss and
+    ratio, and the rival's memory at its first fit.
+    """
+    fit, rounds = RIVALS[rival](), []
+    warm_up(X, y, fit)
     for _ in range(repeat):
         sleep(PAUSE)
-        start = perf_counter()
-        predict = fit(X, y)
-        theirs = perf_counter() - start
+        predict, theirs, memory = measured(fit, X, y)
         goal = float(np.mean((predict(X) - y) ** 2))
         sleep(PAUSE)
         ours, iterations, loss = RacingRegressor(**OURS).race(X, y, goal, limit)
-        rounds.append((theirs, goal, ours, iterations, loss, theirs / ours if loss <= goal else 0.0))
+        rounds.append((theirs, goal, ours, iterations, loss, theirs / ours if loss <= goal else 0.0, memory))
         if theirs > LONG:
             break
+    return *np.median(rounds, axis=0)[:-1], rounds[0][-1]
+
+
+def warm_up(X, y, fit=None):
+    """Load libraries and start threads."""
+    if fit is not None:
+        fit(X[:100], y[:100])
+    RacingRegressor(**OURS).race(X[:100], y[:100], np.inf, 1.0)
+
+
+def our_memory(X, y, goal, limit):
+    """Bytes at the peak of our training to that loss."""
+    warm_up(X, y)
+    return measured(RacingRegressor(**OURS).race, X, y, goal, limit)[2]
+
+
+def compare(name, X, y, rival, repeat, limit):
+    """One row of the result; races and memories are measured in processes of their own."""
+    theirs, goal, ours, iterations, loss, ratio, memory = in_fresh_process(race, X, y, rival, repeat, limit)
     # The rivals repeat themselves up to rounding; a race that is lost counts as an infinitely slow one.
-    theirs, goal, ours, iterations, loss, ratio = np.median(rounds, axis=0)
     reached = ratio > 0
     row = {
         "set": name,
@@ -158,6 +188,8 @@ def race(name, X, y, rival, fit, repeat, limit):
         "our iterations": int(iterations),
         "our loss": rounded(loss),
         "rival / ours": rounded(ratio) if reached else "",
+        "rival MB": megabytes(memory),
+        "our MB": megabytes(in_fresh_process(our_memory, X, y, goal, limit)),
     }
     print(row, flush=True)
     return row
@@ -206,15 +238,14 @@ def main(arguments=None):
     parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a race is lost")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of everybody's features")
     arguments = parser.parse_args(arguments)
-    rivals = {rival: RIVALS[rival]() for rival in arguments.rivals}
     rows = []
     for name in arguments.sets or set_names(arguments.data):
         X, y = load_split(arguments.data, name, 0)[:2]
         X = StandardScaler().fit_transform(X).astype(arguments.dtype)
         y = StandardScaler().fit_transform(y[:, None])[:, 0]
-        for rival, fit in rivals.items():
+        for rival in arguments.rivals:
             if len(X) <= arguments.most_rows or not rival.startswith("Levenberg"):
-                rows.append(race(name, X, y, rival, fit, arguments.repeat, arguments.limit))
+                rows.append(compare(name, X, y, rival, arguments.repeat, arguments.limit))
     write_table("time_to_loss", rows, arguments, figure, ["torch", "torch-levenberg-marquardt"])
     summarise(rows)
 
