@@ -70,9 +70,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), float(start.weights.sum()))
             network, options = start.network, self._options()
-            search = make_search(
-                self.search, start.samples, network.weights, network.threshold, in_batches=self.solver == "sgd"
-            )
+            search = self._make_search(start, in_batches=self.solver == "sgd")
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = OUTPUT_RULES[self.average]()
             noisy = self.solver == "sgd" or not options.loss.smooth
@@ -98,6 +96,13 @@ class SparseShiftedReLU(BaseShiftedReLU):
             progress.end(state)
         return self
 
+    def _make_search(self, start, in_batches):
+        network = start.network
+        return make_search(
+            self.search, start.samples, network.weights, network.threshold, in_batches=in_batches,
+            all_move=self.momentum > 0 or self.alpha > 0,
+        )  # fmt: skip
+
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One pass over a part of a stream."""
         if self.early_stopping is True:
@@ -112,7 +117,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
             network, options = start.network, self._options(stream=True)
-            search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=True)
+            search = self._make_search(start, in_batches=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = OUTPUT_RULES[self.average]()
             self._recall(start.memory, state, output_rule)

@@ -75,9 +75,9 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
         Sparse X takes "margin" and "brute".
 
-        "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
-        tree over the initial weights pays, which takes few features, and
-        "brute" elsewhere.
+        "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
+        `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
+        if a tree over the initial weights pays, which takes few features.
 
     loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
         All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the

@@ -64,9 +64,9 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
         Sparse X takes "margin" and "brute".
 
-        "auto" takes "margin" for solver "gd"; for "sgd" it takes "weights" where a
-        tree over the initial weights pays, which takes few features, and
-        "brute" elsewhere.
+        "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
+        `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
+        if a tree over the initial weights pays, which takes few features.
 
     loss : {"squared_error", "huber", "absolute_error"}, default="squared_error"
         1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the

@@ -179,13 +179,13 @@ SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightS
 SPARSE_SEARCHES = {search.name: search for search in (MarginSearch, BruteSearch)}
 
 
-def make_search(name, X, W, threshold, *, in_batches):
+def make_search(name, X, W, threshold, *, in_batches, all_move=True):
     """The search of that name; for "auto" the one that measurements favour.
 
     With all samples in every step, margin lists win in any dimension.  With batches a
-    neuron moves further between two visits of a sample than any useful margin; there the
-    index over the weights wins where a tree over them pays, else the scan.  Sparse samples
-    have many features, where no tree pays.
+    neuron moves further between two visits of a sample than any useful margin.  There the
+    index over the weights wins where a tree over them pays and a step moves only the
+    neurons that fire, else the scan.  Sparse samples have many features, where no tree pays.
     """
     if isinstance(X, SparseSamples):
         if name not in ("auto", *SPARSE_SEARCHES):
@@ -195,6 +195,8 @@ def make_search(name, X, W, threshold, *, in_batches):
         return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"
+    elif name == "auto" and all_move:
+        name = "brute"
     elif name == "auto":
         search = WeightSearch(X, W, threshold)
         return search if search.index.method_ == "tree" else BruteSearch(X, W, threshold)

@@ -69,6 +69,21 @@ def fit_both(setting, solver, search, dtype=np.float64):
     return model, weights, losses
 
 
+@pytest.mark.parametrize(
+    ("params", "search"),
+    [
+        ({}, "margin"),
+        ({"solver": "sgd"}, "brute"),
+        ({"solver": "sgd", "momentum": 0.0}, "brute"),
+        ({"solver": "sgd", "momentum": 0.0, "alpha": 0.0}, "weights"),
+    ],
+)
+def test_auto_takes_the_tree_over_the_weights_only_where_few_neurons_move(params, search):
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    model = SparseShiftedReLURegressor(width=1 << 14, max_iter=1, random_state=0, **params).fit(X, X[:, 0])
+    assert model.search_ == search
+
+
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("solver", ["gd", "sgd"])
 @pytest.mark.parametrize("setting", SETTINGS)
