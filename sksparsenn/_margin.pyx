@@ -3,7 +3,7 @@
 import numpy as np
 
 from cython.parallel cimport prange
-from libc.math cimport fabs, sqrt
+from libc.math cimport fabs, isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
@@ -67,6 +67,28 @@ def settle_rows(const real[:, ::1] W, const int64_t[::1] rows, real[:, ::1] refe
     for k in prange(n_rows, schedule="static", nogil=True, use_threads_if=n_rows * padded > 1 << 16):
         memmove(&reference[rows[k], 0], &W[rows[k], 0], padded * sizeof(real))
         chunk_distances(&W[rows[k], 0], &origin[0], padded, 1, &lengths[rows[k]])
+
+
+cdef void step_ahead(const real *w, real *v, Py_ssize_t padded, real step) noexcept nogil:
+    # v moves to the other side of w; onto w, where numbers would overflow.
+    cdef Py_ssize_t j
+    cdef bint finite = True
+    for j in range(padded):
+        v[j] = w[j] + step * (w[j] - v[j])
+        finite = finite and isfinite(<double>v[j])
+    if not finite:
+        memcpy(v, w, padded * sizeof(real))
+
+
+def lead_reference(const real[:, ::1] W, const int64_t[::1] rows, const real[::1] steps, real[:, ::1] reference):
+    """Move the given rows v of the reference to w + step * (w - v), with w the same row of W; returns their distances to w."""
+    cdef Py_ssize_t padded = W.shape[1], n_rows = rows.shape[0], k
+    distances = np.empty(n_rows)
+    cdef double[::1] out = distances
+    for k in prange(n_rows, schedule="static", nogil=True, use_threads_if=n_rows * padded > 1 << 16):
+        step_ahead(&W[rows[k], 0], &reference[rows[k], 0], padded, steps[k])
+        chunk_distances(&W[rows[k], 0], &reference[rows[k], 0], padded, 1, &out[k])
+    return distances
 
 
 def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, const int64_t[::1] counts, int32_t[::1] target,

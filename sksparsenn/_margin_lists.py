@@ -3,7 +3,7 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import close_gaps, copy_lists, restrict_lists, row_distances, settle_rows
+from sksparsenn._margin import close_gaps, copy_lists, lead_reference, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
 from sksparsenn._samples import DenseSamples, SparseSamples, take
@@ -269,15 +269,10 @@ class MarginLists:
 
     def _settle_ahead(self, rows, W, moved):
         """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
-        here = W[rows]
-        lead = np.minimum(LEAD * self.margins[rows] / self._reach, moved)
-        step = (lead / moved).astype(W.dtype)
-        ahead = here + step[:, None] * (here - self._reference[rows])
-        overflown = ~np.isfinite(ahead).all(axis=1)
-        ahead[overflown] = here[overflown]
-        self._reference[rows] = ahead
+        steps = np.nan_to_num(np.minimum(LEAD * self.margins[rows] / self._reach, moved) / moved)
+        lead = lead_reference(W, rows, steps.astype(W.dtype), self._reference)
         self._settle(rows, self._reference)
-        self._lead[rows] = row_distances(here, ahead)
+        self._lead[rows] = lead
         # Where the allowance for rounding takes up the margin.
         too_far = rows[~(self._lead[rows] <= self._allowed[rows])]
         self._settle(too_far, W)
