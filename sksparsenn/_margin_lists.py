@@ -3,7 +3,8 @@
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._margin import close_gaps, copy_lists, lead_reference, restrict_lists, row_distances, settle_rows
+from sksparsenn._gap_lists import GapLists
+from sksparsenn._margin import lead_reference, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
 from sksparsenn._samples import DenseSamples, SparseSamples, take
@@ -22,9 +23,6 @@ LEAD = 0.5
 
 # Pairs scanned in one uninterrupted call when the first lists are built.
 PAIRS_AT_ONCE = 1 << 32
-
-# The array of lists has one part in this many to spare, for lists that outgrow their place.
-SPARE = 2
 
 # Neurons whose samples are counted to foresee the size of all lists.
 NEURONS_SAMPLED = 256
@@ -125,70 +123,34 @@ class MarginLists:
 
     @property
     def n_listed(self):
-        return int(self._counts.sum())
+        return self._lists.n_items
 
     # -- lists --------------------------------------------------------------------------
 
     def _scan(self, W, rows):
-        """Compressed lists of the samples within the margins of these neurons, by one pass over all samples."""
+        """What the lists are to hold of the neurons of `rows`, by one pass over all samples: compressed rows each."""
+        return [self._X.beyond(W, self._cuts(rows, W.dtype), rows)]
+
+    def _cuts(self, rows, dtype):
+        """The products beyond which samples of these neurons are listed."""
         with np.errstate(over="ignore"):
-            cuts = (self.threshold - self.margins[rows]).astype(W.dtype)
-        return self._X.beyond(W, cuts, rows)
+            return (self.threshold - self.margins[rows]).astype(dtype)
 
     def _build(self, W):
         sampled = np.unique(
             np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
         )
         if len(sampled):
-            listed = self._scan(W, sampled)[0][-1] / len(sampled) * self.n_neurons
+            listed = sum(indptr[-1] for indptr, _ in self._scan(W, sampled)) / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
         chunks = [self._rows[first : first + rows] for first in range(0, max(self.n_neurons, 1), rows)]
-        parts = [self._scan(W, chunk) for chunk in chunks]
-        self._counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
-        self._capacities = _room(self._counts)
-        self._starts = _one_after_another(self._capacities)
-        self._end = int(self._capacities.sum())
-        self._samples = np.empty(self._end + self._end // SPARE, dtype=np.int32)
-        for chunk, (indptr, samples) in zip(chunks, parts, strict=True):
-            copy_lists(samples, indptr[:-1].copy(), self._counts[chunk], self._samples, self._starts[chunk])
+        self._stores = [GapLists(parts) for parts in zip(*(self._scan(W, chunk) for chunk in chunks), strict=True)]
+        self._lists = self._stores[0]
         self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
-
-    def _replace(self, rows, indptr, samples):
-        """Give the neurons of `rows` new lists, where they stood or, if too long, at the end of the array."""
-        counts = np.diff(indptr)
-        outgrown = rows[counts > self._capacities[rows]]
-        self._counts[rows] = counts
-        if len(outgrown):
-            room = _room(self._counts[outgrown])
-            self._capacities[outgrown] = room
-            if self._end + room.sum() > len(self._samples):
-                self._rearrange(rows)
-            else:
-                self._starts[outgrown] = self._end + _one_after_another(room)
-                self._end += int(room.sum())
-        copy_lists(samples, indptr[:-1].copy(), counts, self._samples, self._starts[rows])
-
-    def _rearrange(self, rows):
-        """Close the gaps between the lists, with room for new ones of the neurons of `rows` behind all others."""
-        needed = int(self._capacities.sum())
-        replaced = np.zeros(self.n_neurons, dtype=bool)
-        replaced[rows] = True
-        others = np.argsort(self._starts)
-        others = others[~replaced[others]]
-        lists, starts = (self._starts[others], self._counts[others]), _one_after_another(self._capacities[others])
-        if needed + needed // (4 * SPARE) <= len(self._samples):
-            close_gaps(self._samples, *lists, starts)
-        else:
-            samples = np.empty(needed + needed // SPARE, dtype=np.int32)
-            copy_lists(self._samples, *lists, samples, starts)
-            self._samples = samples
-        self._starts[others] = starts
-        self._starts[rows] = needed - self._capacities[rows].sum() + _one_after_another(self._capacities[rows])
-        self._end = needed
 
     # -- margins ------------------------------------------------------------------------
 
@@ -213,7 +175,7 @@ class MarginLists:
         if self.margin is not None or self._growth is None:
             return np.full(len(rows), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
         # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
-        fired, counts = self._fired[rows] + 2, self._counts[rows] + 2
+        fired, counts = self._fired[rows] + 2, self._lists.counts[rows] + 2
         growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
         growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
         scan = self._X.cost_of_scanned_pair * self.n_samples
@@ -233,7 +195,8 @@ class MarginLists:
         if len(rows):
             self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
             self._settle_ahead(rows, W, moved[rows])
-            self._replace(rows, *self._scan(self._reference, rows))
+            for store, fresh in zip(self._stores, self._scan(self._reference, rows), strict=True):
+                store.replace(rows, *fresh)
         work = Work(len(rows) * self.n_samples, 0, len(rows))
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
@@ -253,12 +216,13 @@ class MarginLists:
         rows = np.flatnonzero((2 * best < left * 0.999) & finite)
         if not len(rows):
             return Work(0, 0, 0)
-        evaluated = int(self._counts[rows].sum())
+        lists = self._lists
+        evaluated = int(lists.counts[rows].sum())
         self.margins[rows] = best[rows]
         self._settle(rows, W)
         error, smallest = self._rounding
         cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
-        self._X.narrow_lists(W, rows, cuts.astype(W.dtype), self._starts, self._counts, self._samples)
+        self._X.narrow_lists(W, rows, cuts.astype(W.dtype), lists.starts, lists.counts, lists.items)
         return Work(evaluated, 0, 0)
 
     def _settle(self, rows, W):
@@ -284,7 +248,7 @@ class MarginLists:
         """Samples, all or those named; the lists for padded weights W, cut down to those samples; the work it took."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
-        lists = Lists(self._rows, self._starts, self._counts, self._samples)
+        lists = Lists(self._rows, self._lists.starts, self._lists.counts, self._lists.items)
         X = self._X.rows
         if samples is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
@@ -347,13 +311,3 @@ def lambert_w(x):
         grown = np.exp(u)
         u = u - (u * grown - x) / (grown * (u + 1))
     return u
-
-
-def _room(counts):
-    """Room for lists of these lengths to grow a little where they stand."""
-    return counts + counts // 8 + 8
-
-
-def _one_after_another(lengths):
-    """Where lists of these lengths begin that follow each other without gaps."""
-    return np.cumsum(lengths) - lengths

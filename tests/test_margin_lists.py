@@ -11,6 +11,7 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpa
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
+import sksparsenn._gap_lists
 import sksparsenn._margin_lists
 import sksparsenn._memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
@@ -164,8 +165,8 @@ def test_neurons_that_keep_their_direction_are_scanned_less_often():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype, monkeypatch):
-    close_gaps, closed = sksparsenn._margin_lists.close_gaps, []
-    monkeypatch.setattr(sksparsenn._margin_lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
+    close_gaps, closed = sksparsenn._gap_lists.close_gaps, []
+    monkeypatch.setattr(sksparsenn._gap_lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
     X, W = make_points("gaussian", 0, 2000, 5, dtype), make_points("gaussian", 1, 60, 5, dtype)
     lists, arrays = MarginLists(X, W, 5.0, margin=0.3), set()
     kept = []  # so that no two arrays have the same id
@@ -174,8 +175,8 @@ def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype
         W = (W * grown).astype(dtype)
         W *= (3 / np.maximum(np.linalg.norm(W, axis=1, keepdims=True), 3)).astype(dtype)
         check(lists, X, W, 5.0)
-        kept.append(lists._samples)
-        arrays.add(id(lists._samples))
+        kept.append(lists._lists.items)
+        arrays.add(id(lists._lists.items))
     assert len(closed) > 2
     assert len(arrays) > 1
 
