@@ -5,6 +5,7 @@ Environment variables
 SKSPARSENN_DEBUG : if set, compile with bounds checks and without optimisation of the Cython code.
 SKSPARSENN_NO_OPENMP : if set, build without threads even where OpenMP is available.
 """
+
 import os
 import sys
 import tempfile
@@ -88,6 +89,7 @@ setup(
             extension("_tournament", [], EXACT),
             extension("_sparse", ["sksparsenn/simd/sparse.c"], EXACT),
             extension("_margin", ["sksparsenn/simd/distance.c"], EXACT),
+            extension("_node_sums", [], EXACT),
             extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
             extension("_cholesky", [], EXACT),
         ],

@@ -10,6 +10,7 @@ from sksparsenn._kernels import (
     firing_gradient,
     firing_of_candidates,
     forward_of_candidates,
+    neurons_per_sample,
     room_for,
 )
 from sksparsenn._sparse_samples import SparseSamples
@@ -89,6 +90,15 @@ class Firing(NamedTuple):
         return add_firing_outputs(
             self.rows, self.starts, self.counts, self.samples, self.products, shift, signs, scale, n_samples
         )
+
+    def linear_outputs(self, X, U, signs, scale):
+        """scale * sum_r signs[r, o] <u_r, x_i> over the neurons r that fire on i; u_r need not be the weights."""
+        lists = Lists(self.rows, self.starts, self.counts, self.samples)
+        return Firing.among(lists, X, U, -np.inf).outputs(len(X), signs, 0.0, scale)
+
+    def neurons_per_sample(self, n_samples):
+        """How many neurons fire on each sample."""
+        return neurons_per_sample(self.starts, self.counts, self.samples, n_samples)
 
     def gradient(self, X, residuals, signs):
         """Row k: sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""

@@ -75,7 +75,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             output_rule = OUTPUT_RULES[self.average]()
             noisy = self.solver == "sgd" or not options.loss.smooth
             stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
-            self._recall(start.memory, state, output_rule, stopping, start.early_stopping)
+            self._recall(start.memory, state, output_rule, stopping, start.early_stopping, search.history)
             output_rule.begin(start.random_state)
             if start.memory:
                 goes_on(state, data, options)
@@ -91,7 +91,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
             # Store.
             self._store(start, state, kept, search, data.total_weight)
-            parts = state, output_rule, stopping
+            parts = state, output_rule, stopping, search.history
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
             progress.end(state)
         return self
@@ -100,7 +100,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         network = start.network
         return make_search(
             self.search, start.samples, network.weights, network.threshold, in_batches=in_batches,
-            all_move=self.momentum > 0 or self.alpha > 0,
+            all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
 
     def _partial_fit(self, X, y, sample_weight, classes=None):

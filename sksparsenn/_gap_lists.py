@@ -11,28 +11,27 @@ SPARE = 2
 class GapLists:
     """A list of int32 numbers for every row: row r has ``items[starts[r] : starts[r] + counts[r]]``.
 
-    It is made from compressed rows (indptr, items), those of some consecutive rows in each of `parts`.
+    It is made from (starts, counts, items) of the same form, of some consecutive rows in each of `parts`.
     """
 
     def __init__(self, parts):
-        self.counts = np.concatenate([np.diff(indptr) for indptr, _ in parts])
+        self.counts = np.concatenate([counts for _, counts, _ in parts])
         self._capacities = _room(self.counts)
         self.starts = _one_after_another(self._capacities)
         self._end = int(self._capacities.sum())
         self.items = np.empty(self._end + self._end // SPARE, dtype=np.int32)
         first = 0
-        for indptr, items in parts:
-            rows = slice(first, first + len(indptr) - 1)
-            copy_lists(items, indptr[:-1].copy(), self.counts[rows], self.items, self.starts[rows])
+        for starts, counts, items in parts:
+            rows = slice(first, first + len(starts))
+            copy_lists(items, starts, counts, self.items, self.starts[rows])
             first = rows.stop
 
     @property
     def n_items(self):
         return int(self.counts.sum())
 
-    def replace(self, rows, indptr, items):
+    def replace(self, rows, starts, counts, items):
         """Give `rows` new lists, where the old ones stood or, if too long, at the end of the array."""
-        counts = np.diff(indptr)
         outgrown = rows[counts > self._capacities[rows]]
         self.counts[rows] = counts
         if len(outgrown):
@@ -43,7 +42,7 @@ class GapLists:
             else:
                 self.starts[outgrown] = self._end + _one_after_another(room)
                 self._end += int(room.sum())
-        copy_lists(items, indptr[:-1].copy(), counts, self.items, self.starts[rows])
+        copy_lists(items, starts, counts, self.items, self.starts[rows])
 
     def _rearrange(self, rows):
         """Close the gaps between the lists, with room for new ones of `rows` behind all others."""

@@ -96,7 +96,7 @@ class MarginLists:
     """
 
     def __init__(self, X, W, threshold, *, margin=None):
-        if not isinstance(X, SparseSamples):
+        if not isinstance(X, (SparseSamples, DenseSamples)):
             X = as_points(X, "X")
         W = as_points(W, "W", X.shape[1], X.dtype)
         if not np.isfinite(threshold):
@@ -106,7 +106,7 @@ class MarginLists:
         self.threshold = float(threshold)
         self.margin = margin
         (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
-        self._X = X if isinstance(X, SparseSamples) else DenseSamples(padded_rows(X))
+        self._X = DenseSamples(padded_rows(X)) if isinstance(X, np.ndarray) else X
         self._reach, self._rounding = self._X.reach, self._X.rounding
         W = padded_rows(W)
         self._reference, self._norms = W, np.empty(self.n_neurons)
@@ -119,6 +119,7 @@ class MarginLists:
         self._rows = np.arange(self.n_neurons)
         with np.errstate(over="ignore", invalid="ignore"):
             self._allowed = self._limits(self._rows)  # how far each neuron may move
+        self._stores = None
         self._build(W)
 
     @property
@@ -128,8 +129,9 @@ class MarginLists:
     # -- lists --------------------------------------------------------------------------
 
     def _scan(self, W, rows):
-        """What the lists are to hold of the neurons of `rows`, by one pass over all samples: compressed rows each."""
-        return [self._X.beyond(W, self._cuts(rows, W.dtype), rows)]
+        """(starts, counts, items) for each of the stores: what it is to hold of these neurons, by one pass over X."""
+        indptr, samples = self._X.beyond(W, self._cuts(rows, W.dtype), rows)
+        return [(indptr[:-1], np.diff(indptr), samples)]
 
     def _cuts(self, rows, dtype):
         """The products beyond which samples of these neurons are listed."""
@@ -141,7 +143,7 @@ class MarginLists:
             np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
         )
         if len(sampled):
-            listed = sum(indptr[-1] for indptr, _ in self._scan(W, sampled)) / len(sampled) * self.n_neurons
+            listed = sum(counts.sum() for _, counts, _ in self._scan(W, sampled)) / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
             require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
@@ -151,6 +153,11 @@ class MarginLists:
         self._stores = [GapLists(parts) for parts in zip(*(self._scan(W, chunk) for chunk in chunks), strict=True)]
         self._lists = self._stores[0]
         self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
+
+    def _renew(self, rows, fresh):
+        """Put what was scanned for these neurons in place of what is stored."""
+        for store, lists in zip(self._stores, fresh, strict=True):
+            store.replace(rows, *lists)
 
     # -- margins ------------------------------------------------------------------------
 
@@ -192,28 +199,35 @@ class MarginLists:
         moved = row_distances(W, self._reference)
         # The negation also catches NaN.
         rows = np.flatnonzero(~(moved <= self._allowed))
-        if len(rows):
-            self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
-            self._settle_ahead(rows, W, moved[rows])
-            for store, fresh in zip(self._stores, self._scan(self._reference, rows), strict=True):
-                store.replace(rows, *fresh)
-        work = Work(len(rows) * self.n_samples, 0, len(rows))
+        work = self._rescan(rows, W, moved)
         if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
             work += self._review(W, moved, rows)
         return work
+
+    def _rescan(self, rows, W, moved):
+        """New margins and lists for these neurons."""
+        if len(rows):
+            self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
+            self._settle_ahead(rows, W, moved[rows])
+            self._renew(rows, self._scan(self._reference, rows))
+        return Work(len(rows) * self.n_samples, 0, len(rows))
 
     def _drift(self, moved, rows):
         """How far, at most, these neurons have moved per query since their last scan."""
         return (self._lead[rows] + moved[rows]) / np.maximum(self._queries - self._scanned_at[rows], 1)
 
-    def _review(self, W, moved, just_scanned):
-        """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
+    def _slowed_down(self, W, moved, just_scanned):
+        """Neurons for which less than half of the margin they have left would do by now; the best margins of all."""
         best = self._best_margins(self._rows, self._drift(moved, self._rows))
         left = self.margins - moved * self._reach
         left[just_scanned] = 0
         # Where products may overflow, lists hold all samples and have to keep them.
         finite = (self._norms + moved) * self._reach < np.finfo(W.dtype).max / 2**20
-        rows = np.flatnonzero((2 * best < left * 0.999) & finite)
+        return np.flatnonzero((2 * best < left * 0.999) & finite), best
+
+    def _review(self, W, moved, just_scanned):
+        """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
+        rows, best = self._slowed_down(W, moved, just_scanned)
         if not len(rows):
             return Work(0, 0, 0)
         lists = self._lists

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._kernels import neurons_per_sample
 from sksparsenn._margin import row_distances
 from sksparsenn._points import padded_rows
 from sksparsenn._samples import SparseSamples, as_samples, take
@@ -75,8 +74,7 @@ def jacobian_transpose_product(firing, X, signs, scale, v):
 
 def jacobian_product(firing, X, signs, scale, U):
     """J u for u of shape (width, padded features): <u_r, x_i> summed over the neurons that fire on i."""
-    lists = Lists(firing.rows, firing.starts, firing.counts, firing.samples)
-    return Firing.among(lists, X, U, -np.inf).outputs(len(X), signs, 0.0, scale)
+    return firing.linear_outputs(X, U, signs, scale)
 
 
 def tangent_kernel_product(firing, X, signs, scale, v):
@@ -91,7 +89,7 @@ def tangent_kernel_product(firing, X, signs, scale, v):
 
 def tangent_kernel_diagonal(firing, X, scale):
     """G_ii = scale^2 ||x_i||^2 times the number of neurons that fire on i, for one output."""
-    neurons = neurons_per_sample(firing.starts, firing.counts, firing.samples, len(X))
+    neurons = firing.neurons_per_sample(len(X))
     sparse = isinstance(X, SparseSamples)
     squares = X.squared_lengths() if sparse else np.einsum("ij,ij->i", X, X, dtype=np.float64)
     return scale**2 * neurons * squares

@@ -32,6 +32,14 @@ class DenseSamples:
     def __len__(self):
         return len(self.rows)
 
+    @property
+    def shape(self):
+        return self.rows.shape
+
+    @property
+    def dtype(self):
+        return self.rows.dtype
+
     def __getitem__(self, samples):
         return DenseSamples(take(self.rows, samples), self.n_significant, self.reach)
 
@@ -43,10 +51,11 @@ class DenseSamples:
     def _blocks(self):
         return pack(self.rows, self.n_significant)
 
-    def beyond(self, W, cuts, rows=None):
+    def beyond(self, W, cuts, rows=None, **leaves):
+        """With `sure` and `leaf`, leaves are listed as `points_beyond` says."""
         if rows is not None and len(rows) < len(W):
             W = np.ascontiguousarray(W[rows])
-        return points_beyond(self._blocks, W, cuts, self.reach, superset=True)
+        return points_beyond(self._blocks, W, cuts, self.reach, superset=True, **leaves)
 
     def narrow_lists(self, W, rows, cuts, starts, counts, samples):
         narrow_lists(self.rows, W, rows, cuts, starts, counts, samples)

@@ -14,9 +14,12 @@ from sksparsenn._half_space import HalfSpaceIndex
 from sksparsenn._kernels import transpose_lists
 from sksparsenn._margin import restrict_lists
 from sksparsenn._margin_lists import MarginLists
+from sksparsenn._margin_nodes import MarginNodes
 from sksparsenn._max_tree import MaxTree
 from sksparsenn._memory import require_memory
+from sksparsenn._node_firing import NodeFiring
 from sksparsenn._points import significant_columns
+from sksparsenn._sample_tree import SampleTree
 from sksparsenn._samples import SparseSamples, as_samples
 from sksparsenn._work import Work
 
@@ -26,6 +29,9 @@ class Search:
 
     follows_moves = False
     """Whether the search has to be told by `moved` which neurons' weights have changed."""
+
+    history = None
+    """A part of training to remember, if what the search hands out depends on more than the weights."""
 
     def moved(self, W, rows):
         """The weights of these neurons have changed."""
@@ -175,12 +181,27 @@ class MarginSearch(Search):
         self.lists.learn(firing)
 
 
+class MarginNodeSearch(MarginSearch):
+    """The same for forward passes over all samples and one output, which take together samples that stand together."""
+
+    def __init__(self, X, W, threshold):
+        self.lists = self.history = MarginNodes(SampleTree(X), W, threshold)
+        self.threshold = threshold
+
+    def forward(self, network, samples=None, reuse=None):
+        firing, outputs, work = NodeFiring.forward(self.lists, network, reuse)
+        self.learn(firing.singles)
+        return firing, outputs, work
+
+
 SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightSearch, MaxTreeSearch, BruteSearch)}
 SPARSE_SEARCHES = {search.name: search for search in (MarginSearch, BruteSearch)}
 
 
-def make_search(name, X, W, threshold, *, in_batches, all_move=True):
+def make_search(name, X, W, threshold, *, in_batches, all_move=True, forward_only=False):
     """The search of that name; for "auto" the one that measurements favour.
+
+    With `forward_only`, for one output, it will not be asked for `firing`.
 
     With all samples in every step, margin lists win in any dimension.  With batches a
     neuron moves further between two visits of a sample than any useful margin.  There the
@@ -195,9 +216,11 @@ def make_search(name, X, W, threshold, *, in_batches, all_move=True):
         return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"
-    elif name == "auto" and all_move:
+    if name == "margin" and forward_only and not in_batches:
+        return MarginNodeSearch(X, W, threshold)
+    if name == "auto" and all_move:
         name = "brute"
-    elif name == "auto":
+    if name == "auto":
         search = WeightSearch(X, W, threshold)
         return search if search.index.method_ == "tree" else BruteSearch(X, W, threshold)
     return SEARCHES[name](X, W, threshold)

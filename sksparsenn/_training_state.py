@@ -32,8 +32,10 @@ def recall(memory, *parts):
         for name in () if part is None else part.remembered:
             value = memory.get(_key(part, name))
             if value is not None:
-                if isinstance(value, np.ndarray):
-                    value = value.tolist() if isinstance(getattr(part, name), list) else padded_rows(value)
+                if isinstance(getattr(part, name), list):
+                    value = value.tolist()
+                elif isinstance(value, np.ndarray):
+                    value = padded_rows(value) if value.ndim == 2 else value.copy()
                 setattr(part, name, value)
 
 

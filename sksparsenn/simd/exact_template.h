@@ -67,11 +67,16 @@ INLINE UNIT NAME(fold_rows)(UNIT (*row)[UNITS])
 /* Lane q of the result is <w, X[number[q]]>: rows gathered together, so that their loads overlap. */
 INLINE UNIT NAME(dot_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *number)
 {
-    UNIT sum[ROWS][UNITS] = {{{0}}};
+    UNIT sum[ROWS][UNITS];
     const REAL *x[ROWS];
     for (int q = 0; q < ROWS; q++)
         x[q] = X + number[q] * padded;
-    for (ptrdiff_t j = 0; j < padded; j += LANES)
+    for (ptrdiff_t u = 0; u < UNITS; u++) {
+        UNIT wj = NAME(load)(w + u * UNIT_LANES);
+        for (int q = 0; q < ROWS; q++)
+            sum[q][u] = wj * NAME(load)(x[q] + u * UNIT_LANES);
+    }
+    for (ptrdiff_t j = LANES; j < padded; j += LANES)
         for (ptrdiff_t u = 0; u < UNITS; u++) {
             UNIT wj = NAME(load)(w + j + u * UNIT_LANES);
             for (int q = 0; q < ROWS; q++)
@@ -320,6 +325,63 @@ void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *
 #undef ADD
     }
 }
+
+/* rows[i, :] += factor * w for every row i = list[p], in `n_units` units of columns. */
+INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
+                               int64_t count, REAL *rows)
+{
+    UNIT part[WIDEST / UNIT_LANES];
+    for (ptrdiff_t u = 0; u < n_units; u++)
+        part[u] = factor * NAME(load)(w + u * UNIT_LANES);
+    for (int64_t p = 0; p < count; p++) {
+        REAL *row = rows + list[p] * padded;
+        for (ptrdiff_t u = 0; u < n_units; u++) {
+            UNIT sum = NAME(load)(row + u * UNIT_LANES) + part[u];
+            memcpy(row + u * UNIT_LANES, &sum, sizeof sum);
+        }
+    }
+}
+
+/* sum[:] += factor * sum_p rows[i, :] over the rows i = list[p], in `n_units` units of columns. */
+INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
+                                    int64_t count, REAL factor, REAL *sum)
+{
+    UNIT total[WIDEST / UNIT_LANES] = {{0}};
+    for (int64_t p = 0; p < count; p++)
+        for (ptrdiff_t u = 0; u < n_units; u++)
+            total[u] += NAME(load)(rows + list[p] * padded + u * UNIT_LANES);
+    for (ptrdiff_t u = 0; u < n_units; u++) {
+        UNIT moved = NAME(load)(sum + u * UNIT_LANES) + factor * total[u];
+        memcpy(sum + u * UNIT_LANES, &moved, sizeof moved);
+    }
+}
+
+/* Strips of columns j and on, the number of their units a constant: F(units) for each. */
+#define EACH_STRIP(F) \
+    for (ptrdiff_t j = 0; j < padded; j += WIDEST) \
+        switch (padded - j) { \
+        case LANES: F(UNITS); break; \
+        case 2 * LANES: F(2 * UNITS); break; \
+        case 3 * LANES: F(3 * UNITS); break; \
+        default: F(WIDEST / UNIT_LANES); \
+        }
+
+CLONES
+void NAME(add_to_rows)(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, REAL *rows)
+{
+#define ADD(N) NAME(add_to_strip)(w + j, factor, padded, N, list, count, rows + j)
+    EACH_STRIP(ADD)
+#undef ADD
+}
+
+CLONES
+void NAME(add_rows)(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, REAL *sum)
+{
+#define ADD(N) NAME(add_strip_of_rows)(rows + j, padded, N, list, count, factor, sum + j)
+    EACH_STRIP(ADD)
+#undef ADD
+}
+#undef EACH_STRIP
 #undef UNIT
 #undef BITS
 #undef NUMBERS

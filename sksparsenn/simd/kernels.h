@@ -17,7 +17,11 @@
                                  REAL *const *products, int64_t *held); \
     void sum_gradients_##SUFFIX(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, \
                                 const int64_t *count, const REAL *residuals, const REAL *const *signs, \
-                                ptrdiff_t n_outputs, REAL *const *gradient);
+                                ptrdiff_t n_outputs, REAL *const *gradient); \
+    void add_to_rows_##SUFFIX(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, \
+                              REAL *rows); \
+    void add_rows_##SUFFIX(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, \
+                           REAL *sum);
 
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
     void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);
@@ -25,7 +29,7 @@
 #define DECLARE_SCAN(REAL, SUFFIX) \
     uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
                                    const REAL *normals, ptrdiff_t normal_stride, const REAL *low, \
-                                   const REAL *high, int n_normals, int32_t *const *found, \
+                                   const REAL *high, int n_normals, int leaf, int32_t *const *found, \
                                    int64_t *lengths); \
     uint64_t scan_leaf_##SUFFIX(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, const REAL *normal, \
                                 REAL low, REAL high, uint64_t *sure); \

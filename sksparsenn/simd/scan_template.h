@@ -11,16 +11,46 @@
 
 #define BLOCK ((ptrdiff_t)(BLOCK_BYTES / sizeof(REAL)))
 
+/* The bits of four blocks as one word. */
+INLINE uint64_t NAME(join_bits)(const uint16_t *bits)
+{
+    return (uint64_t)bits[0] | (uint64_t)bits[1] << BLOCK | (uint64_t)bits[2] << 2 * BLOCK | (uint64_t)bits[3] << 3 * BLOCK;
+}
+
 /* Append to `found` the positions of the set bits, counted from `first`. */
 INLINE int64_t NAME(list_bits)(const uint16_t *bits, int64_t n_blocks, int32_t first, int32_t *found, int64_t length)
 {
-    for (int64_t b = 0; b < n_blocks; b += 4, first += 4 * BLOCK) {
-        uint64_t word = (uint64_t)bits[b] | (uint64_t)bits[b + 1] << BLOCK
-                      | (uint64_t)bits[b + 2] << 2 * BLOCK | (uint64_t)bits[b + 3] << 3 * BLOCK;
-        for (; word; word &= word - 1)
+    for (int64_t b = 0; b < n_blocks; b += 4, first += 4 * BLOCK)
+        for (uint64_t word = NAME(join_bits)(bits + b); word; word &= word - 1)
             found[length++] = first + __builtin_ctzll(word);
+    return length;
+}
+
+/*
+ * The same, where a leaf of `leaf` points, a power of two of at most 4 * 8, that are all
+ * marked is listed by its first point alone, with the sign bit set.
+ */
+INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks, int leaf, int32_t first,
+                                 int32_t *found, int64_t length)
+{
+    uint64_t points = (UINT64_C(1) << leaf) - 1, starts = UINT64_MAX / points;
+    for (int64_t b = 0; b < n_blocks; b += 4, first += 4 * BLOCK) {
+        uint64_t whole = NAME(join_bits)(marks + b);
+        for (int s = 1; s < leaf; s *= 2)
+            whole &= whole >> s;
+        whole &= starts;
+        for (uint64_t word = (NAME(join_bits)(bits + b) & ~(whole * points)) | whole; word; word &= word - 1) {
+            int place = __builtin_ctzll(word);
+            found[length++] = (int32_t)((uint32_t)(first + place) | (uint32_t)(whole >> place & 1) << 31);
+        }
     }
     return length;
+}
+
+/* The bits of the points of a block beyond the cut. */
+INLINE uint16_t NAME(beyond)(UNIT left, UNIT right, UNIT cut)
+{
+    return (uint16_t)NAME(word)(NAME(above)(left, cut) | NAME(above)(right, cut) << UNIT_LANES);
 }
 
 /* The bits of the points of a block beyond `lower`; those not beyond `upper` join the doubt. */
@@ -38,14 +68,15 @@ INLINE uint16_t NAME(note)(UNIT left, UNIT right, UNIT lower, UNIT upper, BITS *
  * product with normals[q] exceeds low[q], in ascending order; lengths[q] counts
  * them, and found[q] needs room for all points of the stretch.  Returns a bit q
  * for every half-space with a product between low[q] and high[q], where only the
- * inner product of exact_template.h may decide.
+ * inner product of exact_template.h may decide.  With a `leaf` other than 0, leaves
+ * of so many points that lie beyond high[q] are listed by their first point instead.
  */
 CLONES
 uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first,
                             const REAL *normals, ptrdiff_t normal_stride, const REAL *low,
-                            const REAL *high, int n_normals, int32_t *const *found, int64_t *lengths)
+                            const REAL *high, int n_normals, int leaf, int32_t *const *found, int64_t *lengths)
 {
-    uint16_t bits[GROUP][STRETCH];
+    uint16_t bits[GROUP][STRETCH], marks[GROUP][STRETCH];
     /* Written out for a group of four: as arrays, the sums would live in memory. */
     BITS doubt0 = {0}, doubt1 = {0}, doubt2 = {0}, doubt3 = {0};
     const REAL *w[GROUP];
@@ -76,14 +107,23 @@ uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, i
         bits[1][b] = NAME(note)(l1, r1, lower[1], upper[1], &doubt1);
         bits[2][b] = NAME(note)(l2, r2, lower[2], upper[2], &doubt2);
         bits[3][b] = NAME(note)(l3, r3, lower[3], upper[3], &doubt3);
+        if (leaf) {
+            marks[0][b] = NAME(beyond)(l0, r0, upper[0]);
+            marks[1][b] = NAME(beyond)(l1, r1, upper[1]);
+            marks[2][b] = NAME(beyond)(l2, r2, upper[2]);
+            marks[3][b] = NAME(beyond)(l3, r3, upper[3]);
+        }
     }
     BITS doubt[GROUP] = {doubt0, doubt1, doubt2, doubt3};
     uint32_t doubtful = 0;
     for (int q = 0; q < n_normals; q++) {
         for (int64_t b = n_blocks; b % 4; b++)
-            bits[q][b] = 0;
-        lengths[q] = NAME(list_bits)(bits[q], n_blocks, first, found[q], lengths[q]);
-        doubtful |= (uint32_t)(NAME(word)(doubt[q]) != 0) << q;
+            bits[q][b] = marks[q][b] = 0;
+        if (leaf)
+            lengths[q] = NAME(list_leaves)(bits[q], marks[q], n_blocks, leaf, first, found[q], lengths[q]);
+        else
+            lengths[q] = NAME(list_bits)(bits[q], n_blocks, first, found[q], lengths[q]);
+        doubtful |= (uint32_t)(!leaf && NAME(word)(doubt[q]) != 0) << q;
     }
     return doubtful;
 }
