@@ -16,8 +16,9 @@ cdef void products(const real *X, Py_ssize_t padded, const real *w, int64_t n, r
 cdef int64_t keep_above(const real *X, Py_ssize_t padded, const real *w, const int32_t *list, int64_t count,
                         real threshold, int32_t *kept, real *products) noexcept nogil
 
-# rows[i, :] += factor * w for every row i of the list.
-cdef void add_to_rows(const real *w, real factor, Py_ssize_t padded, const int32_t *list, int64_t count, real *rows) noexcept nogil
+# rows[i, :] += factor * w and totals[i] += factor for every row i of the list.
+cdef void add_to_rows(const real *w, real factor, Py_ssize_t padded, const int32_t *list, int64_t count, real *rows,
+                      real *totals) noexcept nogil
 
 # total[:] += factor * the sum of the rows of the list.
 cdef void add_rows(const real *rows, Py_ssize_t padded, const int32_t *list, int64_t count, real factor, real *total) noexcept nogil

@@ -28,8 +28,8 @@ cdef extern from "simd/kernels.h" nogil:
     void keep_above_two_double(const double *, Py_ssize_t, const double **, const int32_t **, const int64_t *, double, int32_t **, double **, int64_t *)
     void sum_gradients_float(const float *, Py_ssize_t, int, const int32_t **, const int64_t *, const float *, const float **, Py_ssize_t, float **)
     void sum_gradients_double(const double *, Py_ssize_t, int, const int32_t **, const int64_t *, const double *, const double **, Py_ssize_t, double **)
-    void add_to_rows_float(const float *, float, Py_ssize_t, const int32_t *, int64_t, float *)
-    void add_to_rows_double(const double *, double, Py_ssize_t, const int32_t *, int64_t, double *)
+    void add_to_rows_float(const float *, float, Py_ssize_t, const int32_t *, int64_t, float *, float *)
+    void add_to_rows_double(const double *, double, Py_ssize_t, const int32_t *, int64_t, double *, double *)
     void add_rows_float(const float *, Py_ssize_t, const int32_t *, int64_t, float, float *)
     void add_rows_double(const double *, Py_ssize_t, const int32_t *, int64_t, double, double *)
 
@@ -78,11 +78,12 @@ cdef int64_t keep_above(const real *X, Py_ssize_t padded, const real *w, const i
         return keep_above_double(X, padded, w, list, count, threshold, kept, products)
 
 
-cdef void add_to_rows(const real *w, real factor, Py_ssize_t padded, const int32_t *list, int64_t count, real *rows) noexcept nogil:
+cdef void add_to_rows(const real *w, real factor, Py_ssize_t padded, const int32_t *list, int64_t count, real *rows,
+                      real *totals) noexcept nogil:
     if real is float:
-        add_to_rows_float(w, factor, padded, list, count, rows)
+        add_to_rows_float(w, factor, padded, list, count, rows, totals)
     else:
-        add_to_rows_double(w, factor, padded, list, count, rows)
+        add_to_rows_double(w, factor, padded, list, count, rows, totals)
 
 
 cdef void add_rows(const real *rows, Py_ssize_t padded, const int32_t *list, int64_t count, real factor, real *total) noexcept nogil:

@@ -47,9 +47,13 @@ class MarginNodes(MarginLists):
         self._held[rows] = self.tree.samples_in(nodes._replace(starts=nodes.starts[rows], counts=nodes.counts[rows]))
 
     def _review(self, W, moved, just_scanned):
-        """New lists for neurons that slowed down: with a narrower margin they fire on more nodes for sure."""
+        """New lists for neurons that slowed down, once their wide lists have cost what a scan does.
+
+        With a narrower margin they fire on more nodes for sure, which narrowing a list would not find.
+        """
         rows, _ = self._slowed_down(W, moved, just_scanned)
-        return self._rescan(rows, W, moved)
+        in_vain = (self._lists.counts[rows] - self._fired[rows]) * (self._queries - self._scanned_at[rows])
+        return self._rescan(rows[in_vain > self._X.cost_of_scanned_pair * self.n_samples], W, moved)
 
     @property
     def nodes(self):

@@ -9,7 +9,8 @@ import numpy as np
 
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from sksparsenn._kernels cimport add_rows, add_to_rows, products, real
 
@@ -32,11 +33,12 @@ cdef int64_t add_nodes(int64_t first, int64_t last, int64_t n_leaves, int32_t *n
     return count
 
 
-cdef int64_t split_list(int32_t *numbers, int64_t count, int64_t leaf_size, int64_t n_leaves, int32_t *nodes,
-                        int64_t *n_nodes) noexcept nogil:
-    # The samples are moved to the beginning of the list: returns how many.
+cdef int64_t split_list(int32_t *numbers, int64_t count, int64_t leaf_size, int64_t n_leaves, int64_t *n_nodes) noexcept nogil:
+    # The samples are moved to the beginning of the list, followed by the nodes: returns how many samples, or -1.
     cdef int64_t p = 0, n_samples = 0, end, first
-    n_nodes[0] = 0
+    cdef int32_t *nodes = <int32_t *>malloc(max(count, 1) * sizeof(int32_t))
+    if nodes == NULL:
+        return -1
     while p < count:
         end = p + 1
         if numbers[p] >= 0:
@@ -48,6 +50,8 @@ cdef int64_t split_list(int32_t *numbers, int64_t count, int64_t leaf_size, int6
             first = (numbers[p] & 0x7fffffff) / leaf_size
             n_nodes[0] += add_nodes(first, first + end - p, n_leaves, nodes + n_nodes[0])
         p = end
+    memcpy(numbers + n_samples, nodes, n_nodes[0] * sizeof(int32_t))
+    free(nodes)
     return n_samples
 
 
@@ -55,33 +59,31 @@ def split_leaves(const int64_t[::1] indptr, int32_t[::1] numbers, int64_t leaf_s
     """Lists of samples and, in their order, leaves as two: (starts, counts, samples) and (starts, counts, nodes).
 
     A leaf is named by its first sample, with the sign bit set; the nodes are the largest
-    that make up the leaves.  `numbers` is used up.
+    that make up the leaves.  Both are given in the memory of `numbers`.
     """
     cdef Py_ssize_t n_lists = indptr.shape[0] - 1, k
     sample_counts, node_counts = np.zeros(n_lists, dtype=np.int64), np.zeros(n_lists, dtype=np.int64)
-    all_nodes = np.empty(numbers.shape[0], dtype=np.int32)
     cdef int64_t[::1] n_samples = sample_counts, n_nodes = node_counts
-    cdef int32_t[::1] nodes = all_nodes
+    cdef int failed = 0
     if numbers.shape[0]:
         for k in prange(n_lists, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=numbers.shape[0] > WORTH_THREADS):
-            n_samples[k] = split_list(&numbers[0] + indptr[k], indptr[k + 1] - indptr[k], leaf_size, n_leaves,
-                                      &nodes[0] + indptr[k], &n_nodes[k])
-    starts = np.asarray(indptr)[:-1]
-    return (starts, sample_counts, np.asarray(numbers)), (starts, node_counts, all_nodes)
+            n_samples[k] = split_list(&numbers[0] + indptr[k], indptr[k + 1] - indptr[k], leaf_size, n_leaves, &n_nodes[k])
+            failed |= n_samples[k] < 0
+    if failed:
+        raise MemoryError("no memory to split margin lists")
+    starts, memory = np.asarray(indptr)[:-1], np.asarray(numbers)
+    return (starts, sample_counts, memory), (starts + sample_counts, node_counts, memory)
 
 
 cdef void sum_block(const real *W, const real *signs, Py_ssize_t padded, const int64_t[::1] starts, const int64_t[::1] counts,
                     const int32_t[::1] nodes, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n_nodes, real *sums,
                     real *ones) noexcept nogil:
     cdef Py_ssize_t r
-    cdef int64_t p
     memset(sums, 0, n_nodes * padded * sizeof(real))
     memset(ones, 0, n_nodes * sizeof(real))
     for r in range(first, last):
         if counts[r]:
-            add_to_rows(W + r * padded, signs[r], padded, &nodes[starts[r]], counts[r], sums)
-            for p in range(starts[r], starts[r] + counts[r]):
-                ones[nodes[p]] += signs[r]
+            add_to_rows(W + r * padded, signs[r], padded, &nodes[starts[r]], counts[r], sums, ones)
 
 
 cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_ssize_t last, real *total) noexcept nogil:

@@ -326,7 +326,7 @@ void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *
     }
 }
 
-/* rows[i, :] += factor * w for every row i = list[p], in `n_units` units of columns. */
+/* In `n_units` units of columns: rows[i, :] += factor * w for every row i = list[p]. */
 INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
                                int64_t count, REAL *rows)
 {
@@ -342,7 +342,7 @@ INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptr
     }
 }
 
-/* sum[:] += factor * sum_p rows[i, :] over the rows i = list[p], in `n_units` units of columns. */
+/* In `n_units` units of columns: sum[:] += factor * sum_p rows[i, :]. */
 INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
                                     int64_t count, REAL factor, REAL *sum)
 {
@@ -366,14 +366,19 @@ INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_
         default: F(WIDEST / UNIT_LANES); \
         }
 
+/* rows[i, :] += factor * w and totals[i] += factor for every row i = list[p]. */
 CLONES
-void NAME(add_to_rows)(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, REAL *rows)
+void NAME(add_to_rows)(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, REAL *rows,
+                       REAL *totals)
 {
 #define ADD(N) NAME(add_to_strip)(w + j, factor, padded, N, list, count, rows + j)
     EACH_STRIP(ADD)
 #undef ADD
+    for (int64_t p = 0; p < count; p++)
+        totals[list[p]] += factor;
 }
 
+/* sum[:] += factor * sum_p rows[i, :] over the rows i = list[p]. */
 CLONES
 void NAME(add_rows)(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, REAL *sum)
 {

@@ -19,7 +19,7 @@
                                 const int64_t *count, const REAL *residuals, const REAL *const *signs, \
                                 ptrdiff_t n_outputs, REAL *const *gradient); \
     void add_to_rows_##SUFFIX(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, \
-                              REAL *rows); \
+                              REAL *rows, REAL *totals); \
     void add_rows_##SUFFIX(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, \
                            REAL *sum);
 
