@@ -48,8 +48,8 @@ for search in ("margin", "brute"):
         SparseShiftedReLURegressor(int(width), search=search, max_iter=STEPS, tol=0, random_state=0) for width in widths
     ]
     times[search] = [best_time(model.fit, X, y) / STEPS for model in models[search]]
-same = all(np.array_equal(a.hidden_weights_, b.hidden_weights_) for a, b in zip(*models.values(), strict=True))
-print("the same weights after training with either search:", same)
+apart = max(np.abs(a.hidden_weights_ - b.hidden_weights_).max() for a, b in zip(*models.values(), strict=True))
+print(f"weights after training with either search are at most {apart:.0e} apart")
 
 # %%
 # The same step, dense

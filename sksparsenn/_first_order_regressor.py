@@ -51,11 +51,13 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         iteration is an epoch: as many batches as make up the number of samples [2]_.
 
     search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
-        How the firing neurons are found.  All searches are exact and lead to the
-        same weights, bit for bit; they differ in time and memory.
+        How the firing neurons are found.  All searches are exact: the same neurons
+        fire for the same weights.  They differ in time and memory.
 
         - "margin": lists of the samples near each neuron's threshold, see
-          `MarginLists`;
+          `MarginLists`; with solver "gd", dense X and one output, samples that stand
+          close together are taken at once where a neuron fires on all of them for
+          sure, so that fewer inner products may be computed than pairs fire;
         - "data": a static half-space index over the samples [1]_ (Algorithm 3);
         - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
           [2]_ (Algorithm 1), see `HalfSpaceIndex`;
@@ -167,7 +169,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
         Work of the search in each iteration: inner products computed, tree nodes
-        tested, neurons whose samples were searched anew.
+        tested or taken whole, neurons whose samples were searched anew.
 
     search_ : str
         The search that was used.
@@ -219,7 +221,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
        with s the batch size and beta the largest diagonal entry of the tangent kernel
        over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
        2018); for the absolute error it falls with the square root of the steps taken.
-    4. Margin lists are not in the papers.
+    4. Margin lists are not in the papers, nor is adding up by groups of samples.
     5. A neuron fires where <w, x> > threshold, with derivative 0 at a tie; the papers
        define firing with >, but write the derivative with >=.
     6. The objective is a weighted mean with a ridge; the papers have sums without one.
@@ -228,7 +230,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
        step as the steps go by, uniformly among those taken.
 
     float32 input is computed in float32, all other in float64.  Results are the same
-    bits for any number of threads.
+    bits for any number of threads; for another search they are the same bits, or, where
+    samples are taken in groups, the same up to rounding.
 
     References
     ----------

@@ -157,10 +157,10 @@ def test_the_scan_lists_whole_leaves_by_their_first_point(kind, seed, n, d, dtyp
         assert sorted([*members, *numbers[numbers >= 0]]) == all_found[superset[r] : superset[r + 1]].tolist()
         # Leaves clearly beyond the second cut are all found.
         error, tiny = samples.rounding
-        clear = products[r] > sure + 2 * (
-            error * (np.linalg.norm(W[r].astype(float)) * samples.reach + abs(sure)) + tiny
-        )
-        if np.linalg.norm(W[r].astype(float)) * samples.reach < 1e30:
+        with np.errstate(over="ignore"):
+            size = max(np.linalg.norm(W[r].astype(float)) * samples.reach, abs(float(sure)))
+        if size < 1e30:
+            clear = products[r] > float(sure) + 4 * error * size + 2 * tiny
             whole = clear[: n // leaf * leaf].reshape(-1, leaf).all(axis=1)
             assert set(np.flatnonzero(whole) * leaf) <= set(leaves)
 
