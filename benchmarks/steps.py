@@ -30,6 +30,9 @@ from benchmarks.figures import bars, legend_below, numbers, panels
 from benchmarks.tables import write_table
 from sksparsenn import MarginLists, SparseShiftedReLURegressor
 from sksparsenn._inputs import Lift, Standardiser
+from sksparsenn._network import Network
+from sksparsenn._points import padded_rows
+from sksparsenn._search import MarginNodeSearch
 
 # Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
 # treats all alike; ratios are taken within a round.
@@ -113,6 +116,17 @@ class Race:
         evaluated = np.median(self.model.pairs_evaluated_curve_[1:])
         return self.model.firing_fraction_curve_[1:].mean(), evaluated / (len(self.X) * self.width)
 
+    def traffic(self):
+        """Bytes that a step has to read and write, lists being too long for caches."""
+        model = self.model
+        inside, weights = padded_rows(self.inside), padded_rows(model.hidden_weights_)
+        network = Network(weights, model.output_weights_, model.shift_, model.threshold_, 1.0)
+        firing, _, _ = MarginNodeSearch(inside, weights, model.threshold_).forward(network)
+        listed = np.median(model.pairs_evaluated_curve_[1:] - len(self.X) * model.neurons_rescanned_curve_[1:])
+        # Per listed pair: its number read.  Per pair that fires by itself: its number written (the line is read first),
+        # and read for the gradient.  Per node: its number read forward and backward.
+        return 4 * listed + 12 * firing.singles.n_pairs + 8 * np.median(model.nodes_visited_curve_[1:])
+
 
 def sparse_step(X, y, width, n_iter, **params):
     """Fitted model and seconds of each step but the first."""
@@ -142,10 +156,6 @@ def compare(name, X, y, width, bandwidth):
     build = median_time(lambda: MarginLists(inside, model.initial_weights_, model.shift_), repeat=3)
     forward = median_time(lambda: race.dense["numpy"](backward=False), repeat=3)
     fires, evaluated = race.pairs()
-    listed = np.median(model.pairs_evaluated_curve_[1:] - len(X) * model.neurons_rescanned_curve_[1:])
-    # Per listed pair: number read. Per firing pair: number and product written (the line is read first) and read again
-    # for the outputs, number read for the gradient.
-    traffic = 4 * listed + (16 + 8 + 4) * fires * len(X) * width
     return {
         "problem": name,
         "n": len(X),
@@ -158,7 +168,7 @@ def compare(name, X, y, width, bandwidth):
         **{f"difference to {rival}": "" for rival in LABELS if rival != "ours"},
         **differences,
         "first build / dense forward": rounded(build / forward),
-        "ours / memory limit": rounded(1e-3 * result["ours ms"] / (traffic / bandwidth)),
+        "ours / memory limit": rounded(1e-3 * result["ours ms"] / (race.traffic() / bandwidth)),
     }
 
 
