@@ -55,9 +55,10 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         fire for the same weights.  They differ in time and memory.
 
         - "margin": lists of the samples near each neuron's threshold, see
-          `MarginLists`; with solver "gd", dense X and one output, samples that stand
-          close together are taken at once where a neuron fires on all of them for
-          sure, so that fewer inner products may be computed than pairs fire;
+          `MarginLists`; with solver "gd", more than 2,048 dense samples and one
+          output, samples that stand close together are taken at once where a neuron
+          fires on all of them for sure, so that fewer inner products may be computed
+          than pairs fire;
         - "data": a static half-space index over the samples [1]_ (Algorithm 3);
         - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
           [2]_ (Algorithm 1), see `HalfSpaceIndex`;

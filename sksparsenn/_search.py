@@ -23,6 +23,9 @@ from sksparsenn._sample_tree import SampleTree
 from sksparsenn._samples import SparseSamples, as_samples
 from sksparsenn._work import Work
 
+# Measured: with so few samples, sums over groups of them cost what they save.
+FEW_SAMPLES = 1 << 11
+
 
 class Search:
     """What all searches share: each names candidates, among which the one inner product decides."""
@@ -216,7 +219,7 @@ def make_search(name, X, W, threshold, *, in_batches, all_move=True, forward_onl
         return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"
-    if name == "margin" and forward_only and not in_batches:
+    if name == "margin" and forward_only and not in_batches and len(X) > FEW_SAMPLES:
         return MarginNodeSearch(X, W, threshold)
     if name == "auto" and all_move:
         name = "brute"

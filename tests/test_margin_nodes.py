@@ -14,6 +14,7 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
 import sksparsenn._sample_tree
+import sksparsenn._search
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._firing import Lists
 from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal, tangent_kernel_product
@@ -271,6 +272,26 @@ def test_threads_do_not_change_a_bit():
 # ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def in_small_tables(monkeypatch):
+    """Nodes even where they do not pay."""
+    monkeypatch.setattr(sksparsenn._search, "FEW_SAMPLES", 0)
+
+
+@pytest.mark.parametrize("params", [{}, {"loss": "huber", "threshold": 0.6}, {"init": "gaussian", "momentum": 0.0}])
+def test_training_is_that_of_all_pairs_up_to_rounding(params, in_small_tables):
+    X, y = load_diabetes(return_X_y=True)
+    weights = np.linspace(0.5, 2, len(X))
+    fits = [
+        SparseShiftedReLURegressor(100, shift=0.3, search=search, max_iter=25, tol=0, random_state=0, **params)
+        .fit(X, y, sample_weight=weights)
+        for search in ("margin", "brute")
+    ]  # fmt: skip
+    assert (fits[0].nodes_visited_curve_ > 50).all()
+    np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, rtol=0, atol=1e-11)
+    np.testing.assert_array_equal(fits[0].firing_fraction_curve_, fits[1].firing_fraction_curve_)
+
+
 def test_fewer_products_than_pairs_fire_on_clustered_samples():
     X = clustered(np.random.default_rng(4), 4000, 6)
     model = SparseShiftedReLURegressor(256, max_iter=30, random_state=0).fit(X, np.sin(3 * X[:, 0]))
@@ -280,7 +301,7 @@ def test_fewer_products_than_pairs_fire_on_clustered_samples():
     assert (model.nodes_visited_curve_ > 0).all()
 
 
-def test_training_goes_on_exactly_with_nodes():
+def test_training_goes_on_exactly_with_nodes(in_small_tables):
     # Past the second review of margins, so that neurons have slowed down and have been scanned for that.
     X, y = load_diabetes(return_X_y=True)
     model = SparseShiftedReLURegressor(100, shift=0.3, tol=0, random_state=0)
@@ -295,7 +316,7 @@ def test_training_goes_on_exactly_with_nodes():
 
 
 @pytest.mark.parametrize("leaf", [4, 32])
-def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch):
+def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_tables):
     X, y = load_diabetes(return_X_y=True)
     fits = []
     for smallest in (leaf, 8):
@@ -304,7 +325,14 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch):
     np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, atol=1e-10)
 
 
-def test_several_outputs_take_single_pairs():
+def test_few_samples_take_single_pairs():
+    X, y = clustered(np.random.default_rng(5), 2049, 4), np.arange(2049.0)
+    for n in (2048, 2049):
+        model = SparseShiftedReLURegressor(20, shift=0.5, max_iter=2, random_state=0).fit(X[:n], y[:n])
+        assert model.nodes_visited_curve_.any() == (n > 2048)
+
+
+def test_several_outputs_take_single_pairs(in_small_tables):
     X, y = load_diabetes(return_X_y=True)
     model = SparseShiftedReLURegressor(100, max_iter=3, random_state=0).fit(X, np.stack([y, -y], axis=1))
     assert model.search_ == "margin"
