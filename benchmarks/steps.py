@@ -28,11 +28,12 @@ from benchmarks.common import (
 from benchmarks.dense_steps import rivals, step_memory, with_best_chunk
 from benchmarks.figures import bars, legend_below, numbers, panels
 from benchmarks.tables import write_table
-from sksparsenn import MarginLists, SparseShiftedReLURegressor
+from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._inputs import Lift, Standardiser
 from sksparsenn._network import Network
+from sksparsenn._node_firing import NodeFiring
 from sksparsenn._points import padded_rows
-from sksparsenn._search import MarginNodeSearch
+from sksparsenn._search import make_search
 
 # Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
 # treats all alike; ratios are taken within a round.
@@ -80,6 +81,7 @@ class Race:
         self.lifted = X.shape[1] + 1
         self.inside = np.ascontiguousarray(Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32)[:, : self.lifted])
         target = Standardiser.fit(self.y[:, None], shares, True)(self.y[:, None], np.float32)
+        self.samples = padded_rows(self.inside)
         self.model, _ = self.sparse(SPARSE_STEPS)
         weights, signs = self.model.initial_weights_, self.model.output_weights_
         self.start = self.inside, target, weights, signs, self.model.shift_, width**-0.5, self.rate
@@ -116,16 +118,24 @@ class Race:
         evaluated = np.median(self.model.pairs_evaluated_curve_[1:])
         return self.model.firing_fraction_curve_[1:].mean(), evaluated / (len(self.X) * self.width)
 
+    def search(self, weights):
+        """The search that a fit from these weights takes, its lists made."""
+        search = make_search(
+            "auto", self.samples, weights, self.model.threshold_, in_batches=False, forward_only=True
+        )  # fmt: skip
+        search.lists.candidates(weights)
+        return search
+
     def traffic(self):
         """Bytes that a step has to read and write, lists being too long for caches."""
-        model = self.model
-        inside, weights = padded_rows(self.inside), padded_rows(model.hidden_weights_)
+        model, weights = self.model, padded_rows(self.model.hidden_weights_)
         network = Network(weights, model.output_weights_, model.shift_, model.threshold_, 1.0)
-        firing, _, _ = MarginNodeSearch(inside, weights, model.threshold_).forward(network)
+        firing, _, _ = self.search(weights).forward(network)
+        singles = firing.singles if isinstance(firing, NodeFiring) else firing
         listed = np.median(model.pairs_evaluated_curve_[1:] - len(self.X) * model.neurons_rescanned_curve_[1:])
         # Per listed pair: its number read.  Per pair that fires by itself: its number written (the line is read first),
         # and read for the gradient.  Per node: its number read forward and backward.
-        return 4 * listed + 12 * firing.singles.n_pairs + 8 * np.median(model.nodes_visited_curve_[1:])
+        return 4 * listed + 12 * singles.n_pairs + 8 * np.median(model.nodes_visited_curve_[1:])
 
 
 def sparse_step(X, y, width, n_iter, **params):
@@ -147,13 +157,14 @@ def compare(name, X, y, width, bandwidth):
     race = Race(X, y, width)
     short, _ = race.sparse(ROUNDS)
     result = race.run()  # every rival takes as many steps as there are rounds
-    model, inside = race.model, race.inside
+    model = race.model
     moved = np.abs(short.hidden_weights_ - model.initial_weights_).max()
     differences = {
         f"difference to {rival}": rounded(np.abs(step.weights() - short.hidden_weights_).max() / moved, 2)
         for rival, step in race.dense.items()
     }
-    build = median_time(lambda: MarginLists(inside, model.initial_weights_, model.shift_), repeat=3)
+    start = padded_rows(race.model.initial_weights_)
+    build = median_time(lambda: race.search(start), repeat=3)
     forward = median_time(lambda: race.dense["numpy"](backward=False), repeat=3)
     fires, evaluated = race.pairs()
     return {
