@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sksparsenn._memory import require_memory
 from sksparsenn._node_sums import (
     add_node_outputs,
     gradient_of_nodes,
@@ -42,6 +43,9 @@ class SampleTree:
         while self.leaf_size * self.n_leaves < n_samples:
             self.n_leaves *= 2
         n_significant = significant_columns(rows)
+        # The samples in order; while they are ordered, three copies in single precision.
+        needed = rows.nbytes + 3 * 4 * n_samples * n_significant
+        require_memory(needed, f"a tree over {n_samples} samples of {n_significant} features")
         self.order = sample_order(rows[:, :n_significant], self.leaf_size)
         ordered = aligned_zeros(rows.shape, rows.dtype)
         np.take(rows, self.order, axis=0, out=ordered)

@@ -13,6 +13,7 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
+import sksparsenn._memory
 import sksparsenn._sample_tree
 import sksparsenn._search
 from sksparsenn import SparseShiftedReLURegressor
@@ -130,6 +131,15 @@ def test_large_tables_have_larger_leaves():
         1: (4, 1), 4: (4, 1), 5: (4, 2), 32: (4, 8), 1 << 15: (4, 1 << 13), (1 << 15) + 1: (8, 1 << 13),
         1 << 18: (32, 1 << 13), 1 << 19: (32, 1 << 14),
     }  # fmt: skip
+
+
+def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
+    X = np.ones((1000, 8))
+    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 100_000)
+    # 8 columns of eight bytes, and three of four.
+    with pytest.raises(MemoryError, match=r"a tree over 1000 samples of 8 features needs 0\.2 MB of memory"):
+        SampleTree(X)
+    SampleTree(X[:500])
 
 
 # ---------------------------------------------------------------------------------------
