@@ -27,7 +27,7 @@ cdef int64_t add_nodes(int64_t first, int64_t last, int64_t n_leaves, int32_t *n
         size = first & -first if first else n_leaves
         while first + size > last:
             size >>= 1
-        nodes[count] = <int32_t>((n_leaves + first) / size)
+        nodes[count] = <int32_t>((n_leaves + first) // size)
         count += 1
         first += size
     return count
@@ -47,7 +47,7 @@ cdef int64_t split_list(int32_t *numbers, int64_t count, int64_t leaf_size, int6
         else:
             while end < count and numbers[end] == numbers[p] + (end - p) * leaf_size:  # the next leaf
                 end += 1
-            first = (numbers[p] & 0x7fffffff) / leaf_size
+            first = (numbers[p] & 0x7fffffff) // leaf_size
             n_nodes[0] += add_nodes(first, first + end - p, n_leaves, nodes + n_nodes[0])
         p = end
     memcpy(numbers + n_samples, nodes, n_nodes[0] * sizeof(int32_t))
