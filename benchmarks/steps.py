@@ -131,11 +131,12 @@ class Race:
         model, weights = self.model, padded_rows(self.model.hidden_weights_)
         network = Network(weights, model.output_weights_, model.shift_, model.threshold_, 1.0)
         firing, _, _ = self.search(weights).forward(network)
-        singles = firing.singles if isinstance(firing, NodeFiring) else firing
+        grouped = isinstance(firing, NodeFiring)
+        kept = firing.singles.n_pairs + firing.exceptions.n_pairs if grouped else firing.n_pairs
         listed = np.median(model.pairs_evaluated_curve_[1:] - len(self.X) * model.neurons_rescanned_curve_[1:])
-        # Per listed pair: its number read.  Per pair that fires by itself: its number written (the line is read first),
-        # and read for the gradient.  Per node: its number read forward and backward.
-        return 4 * listed + 12 * singles.n_pairs + 8 * np.median(model.nodes_visited_curve_[1:])
+        # Per listed pair: its number read.  Per pair kept of these: its number written (the line is read first), and
+        # read for the gradient.  Per node: its number read forward and backward.
+        return 4 * listed + 12 * kept + 8 * np.median(model.nodes_visited_curve_[1:])
 
 
 def sparse_step(X, y, width, n_iter, **params):

@@ -50,7 +50,7 @@ class Firing(NamedTuple):
 
         The memory of a pattern that is no longer needed may be given as `reuse`.
         """
-        samples, products = cls._memory(candidates, X.dtype, reuse)
+        samples, products = cls.memory(candidates, X.dtype, reuse)
         if isinstance(X, SparseSamples):
             starts, counts = X.firing_of_candidates(W, *candidates, threshold, samples, products)
         else:
@@ -63,7 +63,7 @@ class Firing(NamedTuple):
         if isinstance(X, SparseSamples):  # where a product takes so long that keeping it costs nothing
             firing = cls.among(candidates, X, network.weights, network.threshold, reuse)
             return firing, firing.outputs(len(X), network.signs, network.shift, network.scale)
-        samples, _ = cls._memory(candidates, None, reuse)
+        samples, _ = cls.memory(candidates, None, reuse)
         weights, signs, shift, threshold, _ = network
         starts, counts, outputs = forward_of_candidates(
             X, weights, *candidates, threshold, samples, shift, signs, network.scale
@@ -71,7 +71,7 @@ class Firing(NamedTuple):
         return cls(candidates.rows, starts, counts, samples, None), outputs
 
     @staticmethod
-    def _memory(candidates, dtype, reuse):
+    def memory(candidates, dtype, reuse):
         """Room for firing samples and, in that dtype, for products, with some to spare for the next pattern."""
         room = room_for(candidates.counts)
         fits = reuse is not None and room <= len(reuse.samples) <= 2 * room and reuse.samples is not candidates.samples

@@ -22,6 +22,8 @@ cdef extern from "simd/kernels.h" nogil:
     void products_double(const double *, Py_ssize_t, const double *, int64_t, double *)
     int64_t keep_above_float(const float *, Py_ssize_t, const float *, const int32_t *, int64_t, float, int32_t *, float *)
     int64_t keep_above_double(const double *, Py_ssize_t, const double *, const int32_t *, int64_t, double, int32_t *, double *)
+    int64_t keep_others_float(const float *, Py_ssize_t, const float *, const int32_t *, int64_t, float, int32_t *, float *)
+    int64_t keep_others_double(const double *, Py_ssize_t, const double *, const int32_t *, int64_t, double, int32_t *, double *)
     void add_outputs_float(const int32_t *, const float *, int64_t, float, const float *, Py_ssize_t, float *)
     void add_outputs_double(const int32_t *, const double *, int64_t, double, const double *, Py_ssize_t, double *)
     void keep_above_two_float(const float *, Py_ssize_t, const float **, const int32_t **, const int64_t *, float, int32_t **, float **, int64_t *)
@@ -78,6 +80,14 @@ cdef int64_t keep_above(const real *X, Py_ssize_t padded, const real *w, const i
         return keep_above_double(X, padded, w, list, count, threshold, kept, products)
 
 
+cdef int64_t keep_others(const real *X, Py_ssize_t padded, const real *w, const int32_t *list, int64_t count,
+                         real threshold, int32_t *kept, real *products) noexcept nogil:
+    if real is float:
+        return keep_others_float(X, padded, w, list, count, threshold, kept, products)
+    else:
+        return keep_others_double(X, padded, w, list, count, threshold, kept, products)
+
+
 cdef void add_to_rows(const real *w, real factor, Py_ssize_t padded, const int32_t *list, int64_t count, real *rows,
                       real *totals) noexcept nogil:
     if real is float:
@@ -93,8 +103,8 @@ cdef void add_rows(const real *rows, Py_ssize_t padded, const int32_t *list, int
         add_rows_double(rows, padded, list, count, factor, total)
 
 
-cdef inline void add_outputs(const int32_t *list, const real *products, int64_t count, real shift,
-                             const real *signs, Py_ssize_t n_outputs, real *outputs) noexcept nogil:
+cdef void add_outputs(const int32_t *list, const real *products, int64_t count, real shift, const real *signs,
+                      Py_ssize_t n_outputs, real *outputs) noexcept nogil:
     if real is float:
         add_outputs_float(list, products, count, shift, signs, n_outputs, outputs)
     else:
@@ -117,8 +127,8 @@ cdef inline void sum_gradients(const real *X, Py_ssize_t padded, int n, const in
         sum_gradients_double(X, padded, n, list, count, residuals, signs, n_outputs, gradient)
 
 
-cdef inline void sum_gradient(const real *X, Py_ssize_t padded, const int32_t *list, int64_t count, const real *residuals,
-                              const real *signs, Py_ssize_t n_outputs, real *gradient) noexcept nogil:
+cdef void sum_gradient(const real *X, Py_ssize_t padded, const int32_t *list, int64_t count, const real *residuals,
+                       const real *signs, Py_ssize_t n_outputs, real *gradient) noexcept nogil:
     sum_gradients(X, padded, 1, &list, &count, residuals, &signs, n_outputs, &gradient)
 
 
@@ -330,8 +340,8 @@ def firing_gradient(const real[:, ::1] X, const int64_t[::1] rows, const int64_t
     return gradient
 
 
-cdef inline void move(real *w, const real *home, real *speed, const real *gradient, Py_ssize_t padded, real s, real eta,
-                      real mu, bint nesterov, real a) noexcept nogil:
+cdef void move(real *w, const real *home, real *speed, const real *gradient, Py_ssize_t padded, real s, real eta, real mu,
+               bint nesterov, real a) noexcept nogil:
     cdef Py_ssize_t j
     cdef real g, v
     if mu == 0 and a == 0:
@@ -349,8 +359,7 @@ cdef int descend_chunks(real *W, const real *anchor, real *velocity, const real 
                         Py_ssize_t last, Py_ssize_t apart, Py_ssize_t width, const int64_t[::1] rows, const int64_t *among_rows,
                         Py_ssize_t chunks_apart, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t *samples,
                         const real *residuals, const real *signs, Py_ssize_t n_outputs, real s, real eta, real mu,
-                        bint nesterov, real a, const int64_t *node_starts, const int64_t *node_counts, const int32_t *nodes,
-                        const real *node_sums) noexcept nogil:
+                        bint nesterov, real a) noexcept nogil:
     # Neurons first to last and those `apart` from them, in step; among_rows says where each of the two begins in the rows.
     cdef real *gradient[2]
     cdef const int32_t *lists[2]
@@ -373,15 +382,13 @@ cdef int descend_chunks(real *W, const real *anchor, real *velocity, const real 
                 count[side], sign[side] = counts[k[side]], signs + number * n_outputs
                 lists[side] = samples + starts[k[side]]
                 k[side] += 1
-            moves = moves or count[side] > 0 or (nodes != NULL and number < width and node_counts[number] > 0)
+            moves = moves or count[side] > 0
         if not moves:
             continue
         sum_gradients(X, padded, 2, lists, count, residuals, sign, n_outputs, gradient)
         for side in range(2):
             number = r + side * apart
             if number < width:
-                if nodes != NULL:
-                    add_rows(node_sums, padded, nodes + node_starts[number], node_counts[number], signs[number], gradient[side])
                 move(W + number * padded, anchor + number * padded, velocity + number * padded, gradient[side], padded,
                      s, eta, mu, nesterov, a)
     free(gradient[0])
@@ -391,26 +398,17 @@ cdef int descend_chunks(real *W, const real *anchor, real *velocity, const real 
 def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const real[:, ::1] X,
                    const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
                    const real[:, ::1] residuals, const real[:, ::1] signs, double scale, double learning_rate,
-                   double momentum, bint nesterov, double alpha, const int64_t[::1] node_starts=None,
-                   const int64_t[::1] node_counts=None, const int32_t[::1] nodes=None, const real[:, ::1] node_sums=None):
+                   double momentum, bint nesterov, double alpha):
     """One step of gradient descent with momentum, over firing pairs.
 
     With g = scale * firing_gradient + alpha * (W - anchor):  velocity <- momentum * velocity - learning_rate * g,
     and W moves by velocity (or, with Nesterov's, by momentum * velocity - learning_rate * g).
     Where momentum and alpha are 0 the velocity is left alone.
-
-    If there is one output, lists of nodes may be given, one for each neuron of W: the gradient
-    of neuron r is then larger by signs[r] times the sum of the rows of `node_sums` they name.
     """
     cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], half = (m + 1) // 2, n_chunks = (half + CHUNK - 1) // CHUNK, chunk
     first = np.minimum(np.arange(n_chunks) * CHUNK, half)
     cdef int64_t[::1] among_rows = np.searchsorted(rows, np.concatenate([first, first + half])).astype(np.int64)
     cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
-    cdef bint with_nodes = nodes is not None and nodes.shape[0] > 0
-    cdef const int64_t *node_starts_ = &node_starts[0] if with_nodes else NULL
-    cdef const int64_t *node_counts_ = &node_counts[0] if with_nodes else NULL
-    cdef const int32_t *nodes_ = &nodes[0] if with_nodes else NULL
-    cdef const real *node_sums_ = &node_sums[0, 0] if with_nodes else NULL
     cdef int failed = 0
     if X.shape[0] == 0 or m == 0:
         return
@@ -418,7 +416,7 @@ def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] veloc
         failed |= descend_chunks(&W[0, 0], &anchor[0, 0], &velocity[0, 0], &X[0, 0], padded, chunk * CHUNK,
                                  min((chunk + 1) * CHUNK, half), half, m, rows, &among_rows[chunk], n_chunks, starts, counts,
                                  samples_, &residuals[0, 0], &signs[0, 0], signs.shape[1], <real>scale, <real>learning_rate,
-                                 <real>momentum, nesterov, <real>alpha, node_starts_, node_counts_, nodes_, node_sums_) < 0
+                                 <real>momentum, nesterov, <real>alpha) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")
 

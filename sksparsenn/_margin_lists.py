@@ -276,16 +276,16 @@ class MarginLists:
         X, lists, work = self.candidates(W, samples)
         pattern = Firing.among(lists, X, W, self.threshold)
         if samples is None:
-            self.learn(pattern)
+            self.learn(pattern.counts)
         return pattern, work
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    def learn(self, pattern):
-        """From a full query: how lists grow with the margin."""
-        firing, listed = pattern.n_pairs, self.n_listed
+    def learn(self, counts):
+        """From a full query, how many samples of each list it kept: how lists grow with the margin."""
+        firing, listed = int(counts.sum()), self.n_listed
         margin = self.margins.mean() if firing else 0.0
         if listed > firing and margin > 0:
-            self._fired = pattern.counts
+            self._fired = counts
             self._growth = np.log(listed / firing) / margin
 
     def query(self, W, *, return_work=False):

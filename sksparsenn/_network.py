@@ -5,12 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
+from sksparsenn._halving import order_by_halving
 from sksparsenn._margin import row_distances
 from sksparsenn._points import padded_rows
 from sksparsenn._samples import SparseSamples, as_samples, take
 
 # Rows predicted at a time: even if every neuron fired, the pairs of a chunk would take about a gigabyte.
 PAIRS_AT_ONCE = 1 << 26
+# Features in which neurons are compared to be put into an order; in more dimensions, none is near another anyway.
+COMPARED = 32
 # Below this many outputs, sums run over the same blocks of neurons whatever the number of rows.
 ENTRIES_AT_ONCE = 1 << 19
 
@@ -58,10 +61,15 @@ def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
     "paired": the second half of the neurons repeats the weights of the first half with
     opposite signs, so that f = 0 [QSY23, Definition 1.3, whose misprint a_{m+r} = a_r is
     read as a_{m+r} = -a_r].
+
+    The neurons drawn are put into an order in which those with similar weights follow each other: they fire on
+    much the same samples, which caches then hold.
     """
     drawn = width // 2 if init == "paired" else width
-    weights = random_state.standard_normal((drawn, n_features)).astype(dtype)
+    weights = random_state.standard_normal((drawn, n_features))
     signs = random_state.choice(np.array([-1.0, 1.0], dtype=dtype), size=(drawn, n_outputs))
+    order = order_by_halving(weights[:, :COMPARED])
+    weights, signs = weights[order].astype(dtype), signs[order]
     if init == "paired":
         weights, signs = np.concatenate([weights, weights]), np.concatenate([signs, -signs])
     return padded_rows(weights), np.ascontiguousarray(signs)

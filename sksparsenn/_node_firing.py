@@ -1,7 +1,8 @@
-"""Who fires on what, with samples that stand together taken at once."""
+"""Who fires on what, with samples that stand together taken at once, but for exceptions."""
 
 from typing import NamedTuple
 
+from sksparsenn._beside_nodes import descend_beside_nodes, forward_beside_nodes
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._sample_tree import SampleTree
 
@@ -13,10 +14,13 @@ class NodeFiring(NamedTuple):
     """
 
     singles: Firing
-    """Pairs one by one, samples in the order of the tree."""
+    """Pairs that fire, one by one, samples in the order of the tree."""
+
+    exceptions: Firing
+    """Pairs held by nodes that do not fire, likewise; each neuron's stand behind its singles."""
 
     nodes: Lists
-    """For each neuron the nodes on all samples of which it fires; these are not among the singles."""
+    """For each neuron the nodes on all samples of which it fires but for the exceptions."""
 
     tree: SampleTree
     n_held: int
@@ -25,12 +29,21 @@ class NodeFiring(NamedTuple):
     @classmethod
     def forward(cls, lists, network, reuse=None):
         """Who fires, as the `MarginNodes` say for these weights, with what outputs, and the work it took."""
-        tree = lists.tree
-        X, candidates, work = lists.candidates(network.weights)
-        singles, outputs = Firing.forward(candidates, X, network, None if reuse is None else reuse.singles)
-        nodes = lists.nodes
-        tree.add_outputs(outputs, nodes, network.weights, network.signs, network.shift, network.scale)
-        return cls(singles, nodes, tree, lists.n_held), tree.out_of_order(outputs), work
+        weights, signs, shift, threshold, _ = network
+        scale, tree = network.scale, lists.tree
+        X, candidates, work = lists.candidates(weights)
+        n_exceptions = lists.n_exceptions
+        samples, _ = Firing.memory(candidates, None, None if reuse is None else reuse.singles)
+        rows, starts, counts, listed = candidates
+        kept = forward_beside_nodes(
+            X, weights, starts, counts - n_exceptions, n_exceptions, listed, threshold, samples, shift, signs, scale
+        )
+        starts, fire, do_not_fire, outputs = kept
+        tree.add_outputs(outputs, lists.nodes, weights, signs, shift, scale)
+        singles = Firing(rows, starts, fire, samples, None)
+        exceptions = Firing(rows, starts + fire, do_not_fire, samples, None)
+        firing = cls(singles, exceptions, lists.nodes, tree, lists.n_held)
+        return firing, tree.out_of_order(outputs), work
 
     @property
     def rows(self):
@@ -39,16 +52,17 @@ class NodeFiring(NamedTuple):
     @property
     def n_pairs(self):
         """How many pairs fire."""
-        return self.singles.n_pairs + self.n_held
+        return self.singles.n_pairs + self.n_held - self.exceptions.n_pairs
 
     def neurons_per_sample(self, n_samples):
         """How many neurons fire on each sample."""
-        neurons = self.singles.neurons_per_sample(n_samples) + self.tree.neurons_per_sample(self.nodes)
-        return self.tree.out_of_order(neurons)
+        one_by_one = self.singles.neurons_per_sample(n_samples) - self.exceptions.neurons_per_sample(n_samples)
+        return self.tree.out_of_order(one_by_one + self.tree.neurons_per_sample(self.nodes))
 
     def linear_outputs(self, X, U, signs, scale):
         """scale * sum_r signs[r] <u_r, x_i> over the neurons that fire on i."""
         outputs = self.singles.linear_outputs(self.tree.rows, U, signs, scale)
+        outputs -= self.exceptions.linear_outputs(self.tree.rows, U, signs, scale)
         self.tree.add_outputs(outputs, self.nodes, U, signs, 0.0, scale)
         return self.tree.out_of_order(outputs)
 
@@ -56,11 +70,14 @@ class NodeFiring(NamedTuple):
         """Row k: sum over the samples i on which r = rows[k] fires of signs[r] residuals[i] x_i."""
         residuals = self.tree.in_order(residuals)
         gradient = self.singles.gradient(self.tree.rows, residuals, signs)
+        gradient -= self.exceptions.gradient(self.tree.rows, residuals, signs)
         self.tree.add_gradient(gradient, self.nodes, residuals, signs)
         return gradient
 
     def descend(self, W, anchor, velocity, X, residuals, signs, scale, *step):
-        """Move W down the gradient: one step of `_kernels.descend_firing`, whose last arguments `step` holds."""
+        """Move W down the gradient: one step of `descend_beside_nodes`, whose last arguments `step` holds."""
         residuals = self.tree.in_order(residuals)
-        by_node = self.nodes.starts, self.nodes.counts, self.nodes.samples, self.tree.sums(residuals)
-        self.singles.descend(W, anchor, velocity, self.tree.rows, residuals, signs, scale, *step, *by_node)
+        singles, nodes = self.singles, self.nodes
+        kept = singles.starts, singles.counts, self.exceptions.counts, singles.samples
+        by_node = nodes.starts, nodes.counts, nodes.samples, self.tree.sums(residuals)
+        descend_beside_nodes(W, anchor, velocity, self.tree.rows, *kept, *by_node, residuals, signs, scale, *step)

@@ -9,8 +9,7 @@ import numpy as np
 
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from sksparsenn._kernels cimport add_rows, add_to_rows, products, real
 
@@ -18,61 +17,6 @@ cdef enum:
     BLOCKS = 8  # blocks of neurons whose weights are summed apart, so that the sums do not depend on the number of threads
     CHUNK = 64  # leaves handed to a thread at a time
     WORTH_THREADS = 1 << 16  # numbers below which starting threads costs more than it saves
-
-
-cdef int64_t add_nodes(int64_t first, int64_t last, int64_t n_leaves, int32_t *nodes) noexcept nogil:
-    # The largest nodes that make up the leaves first to last; returns how many.
-    cdef int64_t size, count = 0
-    while first < last:
-        size = first & -first if first else n_leaves
-        while first + size > last:
-            size >>= 1
-        nodes[count] = <int32_t>((n_leaves + first) // size)
-        count += 1
-        first += size
-    return count
-
-
-cdef int64_t split_list(int32_t *numbers, int64_t count, int64_t leaf_size, int64_t n_leaves, int64_t *n_nodes) noexcept nogil:
-    # The samples are moved to the beginning of the list, followed by the nodes: returns how many samples, or -1.
-    cdef int64_t p = 0, n_samples = 0, end, first
-    cdef int32_t *nodes = <int32_t *>malloc(max(count, 1) * sizeof(int32_t))
-    if nodes == NULL:
-        return -1
-    while p < count:
-        end = p + 1
-        if numbers[p] >= 0:
-            numbers[n_samples] = numbers[p]
-            n_samples += 1
-        else:
-            while end < count and numbers[end] == numbers[p] + (end - p) * leaf_size:  # the next leaf
-                end += 1
-            first = (numbers[p] & 0x7fffffff) // leaf_size
-            n_nodes[0] += add_nodes(first, first + end - p, n_leaves, nodes + n_nodes[0])
-        p = end
-    memcpy(numbers + n_samples, nodes, n_nodes[0] * sizeof(int32_t))
-    free(nodes)
-    return n_samples
-
-
-def split_leaves(const int64_t[::1] indptr, int32_t[::1] numbers, int64_t leaf_size, int64_t n_leaves):
-    """Lists of samples and, in their order, leaves as two: (starts, counts, samples) and (starts, counts, nodes).
-
-    A leaf is named by its first sample, with the sign bit set; the nodes are the largest
-    that make up the leaves.  Both are given in the memory of `numbers`.
-    """
-    cdef Py_ssize_t n_lists = indptr.shape[0] - 1, k
-    sample_counts, node_counts = np.zeros(n_lists, dtype=np.int64), np.zeros(n_lists, dtype=np.int64)
-    cdef int64_t[::1] n_samples = sample_counts, n_nodes = node_counts
-    cdef int failed = 0
-    if numbers.shape[0]:
-        for k in prange(n_lists, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=numbers.shape[0] > WORTH_THREADS):
-            n_samples[k] = split_list(&numbers[0] + indptr[k], indptr[k + 1] - indptr[k], leaf_size, n_leaves, &n_nodes[k])
-            failed |= n_samples[k] < 0
-    if failed:
-        raise MemoryError("no memory to split margin lists")
-    starts, memory = np.asarray(indptr)[:-1], np.asarray(numbers)
-    return (starts, sample_counts, memory), (starts + sample_counts, node_counts, memory)
 
 
 cdef void sum_block(const real *W, const real *signs, Py_ssize_t padded, const int64_t[::1] starts, const int64_t[::1] counts,
@@ -199,21 +143,3 @@ def neurons_in_nodes(const int64_t[::1] starts, const int64_t[::1] counts, const
         for k in range(2, 2 * n_leaves):
             out[k] += out[k // 2]
     return np.repeat(numbers[n_leaves:], leaf_size)[:n_samples]
-
-
-def samples_in_nodes(const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] nodes, Py_ssize_t leaf_size,
-                     Py_ssize_t n_leaves):
-    """How many samples the nodes of each list hold."""
-    cdef Py_ssize_t k
-    cdef int64_t p, node, size
-    held = np.zeros(starts.shape[0], dtype=np.int64)
-    cdef int64_t[::1] out = held
-    for k in prange(starts.shape[0], schedule="static", nogil=True, use_threads_if=nodes.shape[0] > WORTH_THREADS):
-        for p in range(starts[k], starts[k] + counts[k]):
-            node = nodes[p]
-            size = leaf_size
-            while node < n_leaves:
-                node = node * 2
-                size = size * 2
-            out[k] += size
-    return held

@@ -55,7 +55,7 @@ class DenseSamples:
         """With `sure` and `leaf`, leaves are listed as `points_beyond` says."""
         if rows is not None and len(rows) < len(W):
             W = np.ascontiguousarray(W[rows])
-        return points_beyond(self._blocks, W, cuts, self.reach, superset=True, **leaves)
+        return points_beyond(self._blocks, W, cuts, self.reach, superset=True, n_points=len(self), **leaves)
 
     def narrow_lists(self, W, rows, cuts, starts, counts, samples):
         narrow_lists(self.rows, W, rows, cuts, starts, counts, samples)

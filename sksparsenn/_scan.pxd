@@ -26,11 +26,10 @@ cdef Py_ssize_t block_points(bint single) noexcept nogil
 
 # Append to lists[q], q < n_normals <= TASK, the numbers of the points beyond each half-space; -1 when memory ran out.
 # Points within rounding of a threshold are decided by the one inner product, or with `superset` all listed.
-# Unless `leaf` is 0, leaves of so many points beyond `sure`, a second threshold, are listed by their first point,
-# with the sign bit set.
+# Unless `leaf` is 0, leaves of so many points may stand for them, with exceptions, as `points_beyond` says.
 cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const real *normals, Py_ssize_t stride,
                    const real *thresholds, double reach, Py_ssize_t n_normals, bint superset, const real *sure,
-                   int leaf, IntList *lists) noexcept nogil
+                   int leaf, int64_t n_points, IntList *lists) noexcept nogil
 
 cdef uint64_t scan_leaf(const real *blocks, Py_ssize_t n_blocks, Py_ssize_t d, const real *normal, real low, real high,
                         uint64_t *sure) noexcept nogil

@@ -18,8 +18,8 @@ from libc.string cimport memcpy
 from sksparsenn._kernels cimport dot_strided, real
 
 cdef extern from "simd/kernels.h" nogil:
-    uint32_t scan_stretch_float(const float *, int64_t, Py_ssize_t, int32_t, const float *, Py_ssize_t, const float *, const float *, int, int, int32_t **, int64_t *)
-    uint32_t scan_stretch_double(const double *, int64_t, Py_ssize_t, int32_t, const double *, Py_ssize_t, const double *, const double *, int, int, int32_t **, int64_t *)
+    uint32_t scan_stretch_float(const float *, int64_t, Py_ssize_t, int32_t, const float *, Py_ssize_t, const float *, const float *, int, int, int64_t, int32_t **, int64_t *)
+    uint32_t scan_stretch_double(const double *, int64_t, Py_ssize_t, int32_t, const double *, Py_ssize_t, const double *, const double *, int, int, int64_t, int32_t **, int64_t *)
     uint64_t scan_leaf_float(const float *, Py_ssize_t, Py_ssize_t, const float *, float, float, uint64_t *)
     uint64_t scan_leaf_double(const double *, Py_ssize_t, Py_ssize_t, const double *, double, double, uint64_t *)
     uint32_t classify_children_float(const float *, Py_ssize_t, const float *, float, float, float, float, uint32_t *)
@@ -30,6 +30,8 @@ cdef extern from "simd/lanes.h" nogil:
         STRETCH
         GROUP
         BLOCK_BYTES "BLOCK_BYTES"
+    const uint32_t LEAF
+    const uint32_t EXCEPTION
 
 # Packed points are scanned in chunks that stay in the second-level cache while all queries of a task pass over them.
 cdef enum:
@@ -169,7 +171,7 @@ cdef int scan_carefully(const real *blocks, int64_t n_blocks, Py_ssize_t d, cons
 
 cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const real *normals, Py_ssize_t stride,
                    const real *thresholds, double reach, Py_ssize_t n_normals, bint superset, const real *sure,
-                   int leaf, IntList *lists) noexcept nogil:
+                   int leaf, int64_t n_points, IntList *lists) noexcept nogil:
     cdef bint single = real is float
     cdef Py_ssize_t block = block_points(single), q, g, size
     cdef int64_t chunk = max(STRETCH, (CHUNK_BYTES // (BLOCK_BYTES * max(d, 1))) // STRETCH * STRETCH)
@@ -215,10 +217,10 @@ cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const rea
                     before[q] = lengths[q]
                 if real is float:
                     doubtful = scan_stretch_float(blocks + stretch * d * block, min(STRETCH, end - stretch), d, <int32_t>(stretch * block),
-                                                  normals + g * stride, stride, low + g, high + g, <int>size, leaf, found, lengths)
+                                                  normals + g * stride, stride, low + g, high + g, <int>size, leaf, n_points, found, lengths)
                 else:
                     doubtful = scan_stretch_double(blocks + stretch * d * block, min(STRETCH, end - stretch), d, <int32_t>(stretch * block),
-                                                   normals + g * stride, stride, low + g, high + g, <int>size, leaf, found, lengths)
+                                                   normals + g * stride, stride, low + g, high + g, <int>size, leaf, n_points, found, lengths)
                 if doubtful:
                     for q in range(size):
                         if doubtful >> q & 1:
@@ -234,7 +236,9 @@ cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const rea
     return 0
 
 
-# The layout, for those who arrange arrays in Python.
+# The layout and the flags, for those who arrange arrays and read lists in Python.
+globals()["LEAF"] = LEAF
+globals()["EXCEPTION"] = EXCEPTION
 globals()["BLOCK_BYTES"] = BLOCK_BYTES
 globals()["FANOUT"] = FANOUT
 
@@ -267,14 +271,16 @@ def longest(const real[:, ::1] points):
 
 
 def points_beyond(const real[:, :, ::1] blocks, const real[:, ::1] normals, const real[::1] thresholds, double reach,
-                  bint superset=False, const real[::1] sure=None, int leaf=0):
+                  bint superset=False, const real[::1] sure=None, int leaf=0, int64_t n_points=0):
     """Compressed rows (indptr, indices): for each normal, the packed points p with <normal, p> > threshold.
 
     `reach` bounds the norms of the points.  With `superset`, points within rounding
     of the threshold are all listed; otherwise the one inner product decides on them.
-    With a second threshold for each normal, `sure`, which takes a superset, a leaf of so many
-    consecutive points, a power of two of at most 32, that all lie beyond it is listed by its first
-    point alone, with the sign bit set; where products may overflow no leaf is.
+    With a second threshold for each normal, `sure`, which takes a superset, leaves of so many consecutive
+    points, a power of two from 4 to 32, may be listed in place of their points: by their first point,
+    flagged as LEAF; those of its points that are not beyond `sure` are then listed too, whether beyond the
+    threshold or not, flagged as EXCEPTION.  This is done where it makes the list shorter, but for leaves not filled
+    by the `n_points` packed, and where products may overflow.  Flagged points come in no particular order.
     """
     cdef Py_ssize_t n_normals = normals.shape[0], d = blocks.shape[1], task, n_tasks = (n_normals + TASK - 1) // TASK
     cdef int64_t n_blocks = blocks.shape[0]
@@ -286,7 +292,7 @@ def points_beyond(const real[:, :, ::1] blocks, const real[:, ::1] normals, cons
         for task in prange(n_tasks, schedule="dynamic", nogil=True, use_threads_if=n_normals * n_blocks > 1 << 14):
             failed |= scan_task(&blocks[0, 0, 0], n_blocks, d, &normals[task * TASK, 0], normals.shape[1], &thresholds[task * TASK],
                                 reach, min(TASK, n_normals - task * TASK), superset,
-                                &sure[task * TASK] if leaf else NULL, leaf, lists + task * TASK) < 0
+                                &sure[task * TASK] if leaf else NULL, leaf, n_points, lists + task * TASK) < 0
     if failed:
         free_lists(lists, n_normals)
         raise MemoryError("no memory for the result lists of a scan")

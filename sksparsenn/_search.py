@@ -25,6 +25,8 @@ from sksparsenn._work import Work
 
 # Measured: with so few samples, sums over groups of them cost what they save.
 FEW_SAMPLES = 1 << 11
+# Numbers of samples have bits to spare up to here, for flags.
+MANY_SAMPLES = 1 << 30
 
 
 class Search:
@@ -181,7 +183,7 @@ class MarginSearch(Search):
         return self.lists.candidates(W, samples)
 
     def learn(self, firing):
-        self.lists.learn(firing)
+        self.lists.learn(firing.counts)
 
 
 class MarginNodeSearch(MarginSearch):
@@ -193,7 +195,7 @@ class MarginNodeSearch(MarginSearch):
 
     def forward(self, network, samples=None, reuse=None):
         firing, outputs, work = NodeFiring.forward(self.lists, network, reuse)
-        self.learn(firing.singles)
+        self.lists.learn(firing.singles.counts + firing.exceptions.counts)
         return firing, outputs, work
 
 
@@ -219,7 +221,7 @@ def make_search(name, X, W, threshold, *, in_batches, all_move=True, forward_onl
         return SPARSE_SEARCHES[("brute" if in_batches else "margin") if name == "auto" else name](X, W, threshold)
     if name == "auto" and not in_batches:
         name = "margin"
-    if name == "margin" and forward_only and not in_batches and len(X) > FEW_SAMPLES:
+    if name == "margin" and forward_only and not in_batches and FEW_SAMPLES < len(X) <= MANY_SAMPLES:
         return MarginNodeSearch(X, W, threshold)
     if name == "auto" and all_move:
         name = "brute"

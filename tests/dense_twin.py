@@ -1,10 +1,13 @@
 """Training written the obvious way: dense NumPy matrices, every pair of neuron and sample computed.
 
 Slow, short, and independent of the package but for the random numbers, which are drawn in
-the same order.  Steps are of fixed size here; the automatic one has its own tests.
+the same order, and for the order that neurons are then put into.  Steps are of fixed size here; the
+automatic one has its own tests.
 """
 
 import numpy as np
+
+from sksparsenn._halving import order_by_halving
 
 LOSS_DERIVATIVES = {
     "squared_error": lambda r: r,
@@ -66,6 +69,8 @@ def train(
     drawn = width // 2 if init == "paired" else width
     W = random_state.standard_normal((drawn, inputs.shape[1]))
     signs = random_state.choice([-1.0, 1.0], size=(drawn, y.shape[1]))
+    similar = order_by_halving(W)
+    W, signs = W[similar], signs[similar]
     if init == "paired":
         W, signs = np.vstack([W, W]), np.vstack([signs, -signs])
     start, velocity, scale, losses, ridge = W.copy(), np.zeros_like(W), output_scale / np.sqrt(width), [], None

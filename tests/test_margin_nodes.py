@@ -1,6 +1,6 @@
 """The tree over the samples, and the margin lists that take its nodes: the same pairs fire, the same sums come out.
 
-Nodes hold samples on which a neuron fires for sure; every test here compares with all pairs, one by one.
+Nodes stand for samples on which a neuron fires, but for exceptions; every test here compares with all pairs.
 """
 
 from itertools import chain
@@ -18,11 +18,12 @@ import sksparsenn._sample_tree
 import sksparsenn._search
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._firing import Lists
+from sksparsenn._halving import order_by_halving
 from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal, tangent_kernel_product
 from sksparsenn._points import padded_rows
-from sksparsenn._sample_tree import SampleTree, sample_order
+from sksparsenn._sample_tree import SampleTree
 from sksparsenn._samples import DenseSamples
-from sksparsenn._scan import points_beyond
+from sksparsenn._scan import EXCEPTION, LEAF, points_beyond
 from sksparsenn._search import MarginNodeSearch
 
 dtypes = st.sampled_from(FLOATS)
@@ -40,15 +41,18 @@ def samples_of(tree, node):
 
 
 def pairs_of(firing):
-    """Whom each neuron fires on, by single pairs and nodes together; that none comes twice."""
-    tree, singles, nodes = firing.tree, firing.singles, firing.nodes
+    """Whom each neuron fires on, by singles, nodes and exceptions together; that none comes twice."""
+    tree, singles, exceptions, nodes = firing.tree, firing.singles, firing.exceptions, firing.nodes
     fires = []
     for r in range(len(singles.rows)):
         mine = [tree.order[singles.samples[singles.starts[r] :][: singles.counts[r]]]]
         mine += [samples_of(tree, node) for node in nodes.samples[nodes.starts[r] :][: nodes.counts[r]]]
         mine = np.concatenate(mine).tolist()
         assert len(mine) == len(set(mine))
-        fires.append(sorted(mine))
+        not_mine = tree.order[exceptions.samples[exceptions.starts[r] :][: exceptions.counts[r]]].tolist()
+        assert len(not_mine) == len(set(not_mine))
+        assert set(not_mine) <= set(mine)
+        fires.append(sorted(set(mine) - set(not_mine)))
     assert sum(map(len, fires)) == firing.n_pairs
     return fires
 
@@ -71,20 +75,37 @@ def a_network(rng, width, d, shift, dtype, init="gaussian", n_outputs=1):
 
 @given(kinds, seeds, st.integers(1, 300), st.integers(1, 12), dtypes, st.sampled_from([1, 4, 16]))
 def test_the_order_is_a_permutation_whatever_the_samples(kind, seed, n, d, dtype, leaf):
-    order = sample_order(make_points(kind, seed, n, d, dtype), leaf)
+    order = order_by_halving(make_points(kind, seed, n, d, dtype), leaf)
     assert np.sort(order).tolist() == list(range(n))
 
 
 def test_samples_that_are_close_stand_together():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 5))
-    ordered = X[sample_order(X, 4)]
+    ordered = X[order_by_halving(X, 4)]
     spread = ordered.reshape(-1, 4, 5).std(axis=1).mean()
     assert spread < 0.35 * X.reshape(-1, 4, 5).std(axis=1).mean()
     # Of clusters further apart than wide, none shares a node of its size with another.
     clusters = np.repeat(np.arange(8), 16)[rng.permutation(128)]
     X = 100 * rng.normal(size=(8, 3))[clusters] + rng.normal(size=(128, 3))
-    assert (np.ptp(clusters[sample_order(X, 4)].reshape(8, 16), axis=1) == 0).all()
+    assert (np.ptp(clusters[order_by_halving(X, 4)].reshape(8, 16), axis=1) == 0).all()
+
+
+@pytest.mark.parametrize("init", ["gaussian", "paired"])
+@pytest.mark.parametrize("d", [3, 50])
+def test_neurons_are_those_drawn_and_similar_ones_follow_each_other(init, d):
+    weights, signs = initial_weights(600, d, 2, init, np.random.RandomState(5), np.float64)
+    drawn = 600 if init == "gaussian" else 300
+    source = np.random.RandomState(5)
+    W, a = source.standard_normal((drawn, d)), source.choice([-1.0, 1.0], size=(drawn, 2))
+    in_order = np.lexsort(weights[:drawn, :d].T)
+    np.testing.assert_array_equal(weights[:drawn, :d][in_order], W[np.lexsort(W.T)])
+    np.testing.assert_array_equal(signs[:drawn][in_order], a[np.lexsort(W.T)])
+    if init == "paired":
+        np.testing.assert_array_equal(weights[300:], weights[:300])
+        np.testing.assert_array_equal(signs[300:], -signs[:300])
+    step = np.linalg.norm(np.diff(weights[:drawn, :32], axis=0), axis=1).mean()
+    assert step < (0.4 if d == 3 else 0.97) * np.linalg.norm(np.diff(W[:, :32], axis=0), axis=1).mean()
 
 
 @given(seeds, st.integers(1, 200), st.integers(1, 9), st.integers(1, 12), dtypes)
@@ -119,16 +140,15 @@ def test_sums_over_nodes_are_those_over_their_samples(seed, n, d, n_neurons, dty
     np.testing.assert_allclose(gradient, signs * ((on * residuals[:, 0]) @ X.astype(float)), **close)
 
     np.testing.assert_array_equal(tree.out_of_order(tree.neurons_per_sample(nodes)), on.sum(axis=0))
-    np.testing.assert_array_equal(tree.samples_in(nodes), on.sum(axis=1))
 
 
 def test_large_tables_have_larger_leaves():
     sizes = {}
-    for n in (1, 4, 5, 8 * 4, 1 << 15, (1 << 15) + 1, 1 << 18, 1 << 19):
+    for n in (1, 8, 9, 8 * 8, 1 << 16, (1 << 16) + 1, 1 << 18, 1 << 19):
         tree = SampleTree(padded_rows(np.zeros((n, 1), dtype=np.float32)))
         sizes[n] = tree.leaf_size, tree.n_leaves
     assert sizes == {
-        1: (4, 1), 4: (4, 1), 5: (4, 2), 32: (4, 8), 1 << 15: (4, 1 << 13), (1 << 15) + 1: (8, 1 << 13),
+        1: (8, 1), 8: (8, 1), 9: (8, 2), 64: (8, 8), 1 << 16: (8, 1 << 13), (1 << 16) + 1: (16, 1 << 13),
         1 << 18: (32, 1 << 13), 1 << 19: (32, 1 << 14),
     }  # fmt: skip
 
@@ -149,7 +169,7 @@ def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
 
 @given(kinds, seeds, st.integers(1, 200), st.integers(1, 9), dtypes, st.sampled_from([4, 8, 16, 32]))
 @settings(max_examples=300)
-def test_the_scan_lists_whole_leaves_by_their_first_point(kind, seed, n, d, dtype, leaf):
+def test_the_scan_lists_leaves_in_place_of_their_points(kind, seed, n, d, dtype, leaf):
     rng = np.random.default_rng(seed)
     X, W = make_points(kind, seed, n, d, dtype), make_points("gaussian", seed + 1, 9, d, dtype)
     samples = DenseSamples(padded_rows(X))
@@ -160,20 +180,29 @@ def test_the_scan_lists_whole_leaves_by_their_first_point(kind, seed, n, d, dtyp
     indptr, found = samples.beyond(padded_rows(W), cuts, sure=sure_cuts, leaf=leaf)
     superset, all_found = points_beyond(samples._blocks, padded_rows(W), cuts, samples.reach, superset=True)
     for r in range(9):
-        numbers = found[indptr[r] : indptr[r + 1]]
-        leaves = numbers[numbers < 0] & 0x7FFFFFFF
-        members = (leaves[:, None] + np.arange(leaf)).ravel()
+        numbers = found[indptr[r] : indptr[r + 1]].view(np.uint32)
+        leaves = numbers[numbers & LEAF > 0] & ~np.uint32(LEAF)
+        exceptions = numbers[numbers & EXCEPTION > 0] & ~np.uint32(EXCEPTION)
+        singles = numbers[numbers & (LEAF | EXCEPTION) == 0]
+        near = all_found[superset[r] : superset[r + 1]]
         assert (leaves % leaf == 0).all()
-        assert (products[r, members] > sure).all()
-        assert sorted([*members, *numbers[numbers >= 0]]) == all_found[superset[r] : superset[r + 1]].tolist()
-        # Leaves clearly beyond the second cut are all found.
+        assert (leaves + leaf <= n).all()
+        inside = (leaves[:, None] + np.arange(leaf)).ravel()
+        assert sorted([*inside, *singles]) == sorted({*inside, *near})
+        assert set(exceptions) <= set(inside)
+        beyond = sorted(set(inside) - set(exceptions))
+        assert (products[r, beyond] > sure).all()
+        # No longer than the list of points alone, and longer only by what rounding leaves open than the shortest.
+        assert len(numbers) <= len(near)
         error, tiny = samples.rounding
         with np.errstate(over="ignore"):
             size = max(np.linalg.norm(W[r].astype(float)) * samples.reach, abs(float(sure)))
         if size < 1e30:
             clear = products[r] > float(sure) + 4 * error * size + 2 * tiny
-            whole = clear[: n // leaf * leaf].reshape(-1, leaf).all(axis=1)
-            assert set(np.flatnonzero(whole) * leaf) <= set(leaves)
+            whole = n // leaf * leaf
+            listed = np.isin(np.arange(whole), near).reshape(-1, leaf).sum(axis=1)
+            shorter = listed + clear[:whole].reshape(-1, leaf).sum(axis=1) > leaf
+            assert set(np.flatnonzero(shorter) * leaf) <= set(leaves.tolist())
 
 
 # ---------------------------------------------------------------------------------------

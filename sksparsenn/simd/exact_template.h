@@ -112,12 +112,14 @@ __attribute__((constructor)) static void NAME(fill_chosen)(void)
                 NAME(chosen)[bits][k++] = lane;
 }
 
-/* Append those of ROWS numbers, of which the first `left` count, whose products lie above the threshold. */
-INLINE int64_t NAME(keep_rows)(const REAL *product, const int32_t *number, int64_t left, REAL threshold,
+/* Append those of ROWS numbers, of which the first `left` count, whose products lie above the threshold, or the others. */
+INLINE int64_t NAME(keep_rows)(const REAL *product, const int32_t *number, int64_t left, REAL threshold, int others,
                                int32_t *kept, REAL *products)
 {
     UNIT z = NAME(load)(product), cut = (UNIT){0} + threshold;
     uint32_t bits = NAME(word)(NAME(above)(z, cut));
+    if (others)
+        bits ^= (1u << ROWS) - 1;
     if (left < ROWS)
         bits &= (1u << left) - 1;
     NUMBERS sample;
@@ -134,8 +136,8 @@ INLINE int64_t NAME(keep_rows)(const REAL *product, const int32_t *number, int64
  * Of at most STRIDE candidates.  All products first, then the choice: chained group by
  * group, a processor would wait for the choice of one before it gets to the products of the next.
  */
-INLINE int64_t NAME(keep_above_in)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
-                                   int64_t count, REAL threshold, int32_t *kept, REAL *products)
+INLINE int64_t NAME(keep_some)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
+                               int64_t count, REAL threshold, int others, int32_t *kept, REAL *products)
 {
     REAL product[STRIDE];
     int32_t number[ROWS];
@@ -152,11 +154,25 @@ INLINE int64_t NAME(keep_above_in)(const REAL *X, ptrdiff_t padded, const REAL *
         memcpy(product + p, &z, sizeof z);
     }
     for (p = 0; p < whole; p += ROWS)
-        k += NAME(keep_rows)(product + p, list + p, ROWS, threshold, kept + k, products + k);
+        k += NAME(keep_rows)(product + p, list + p, ROWS, threshold, others, kept + k, products + k);
     if (p < count)
-        k += NAME(keep_rows)(product + p, number, count - p, threshold, kept + k, products + k);
+        k += NAME(keep_rows)(product + p, number, count - p, threshold, others, kept + k, products + k);
     return k;
 }
+
+#define KEEP_LIST(OTHERS) \
+    int64_t held = 0; \
+    switch (padded) { /* narrow rows with their width as a constant */ \
+    case LANES: KEEP_STRIDES(LANES, OTHERS); \
+    case 2 * LANES: KEEP_STRIDES(2 * LANES, OTHERS); \
+    case 3 * LANES: KEEP_STRIDES(3 * LANES, OTHERS); \
+    default: KEEP_STRIDES(padded, OTHERS); \
+    }
+#define KEEP_STRIDES(P, OTHERS) \
+    for (int64_t p = 0; p < count; p += STRIDE) \
+        held += NAME(keep_some)(X, P, w, list + p, count - p < STRIDE ? count - p : STRIDE, threshold, OTHERS, \
+                                    kept + held, products + held); \
+    return held
 
 /*
  * Of the `count` rows of X named by `list`, keep those with <w, x> > threshold:
@@ -167,20 +183,18 @@ CLONES
 int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
 {
-    int64_t held = 0;
-#define KEEP(P) \
-    for (int64_t p = 0; p < count; p += STRIDE) \
-        held += NAME(keep_above_in)(X, P, w, list + p, count - p < STRIDE ? count - p : STRIDE, threshold, kept + held, \
-                                    products + held); \
-    return held
-    switch (padded) { /* narrow rows with their width as a constant */
-    case LANES: KEEP(LANES);
-    case 2 * LANES: KEEP(2 * LANES);
-    case 3 * LANES: KEEP(3 * LANES);
-    default: KEEP(padded);
-    }
-#undef KEEP
+    KEEP_LIST(0)
 }
+
+/* The same for the other rows, those that `keep_above` leaves out. */
+CLONES
+int64_t NAME(keep_others)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
+                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
+{
+    KEEP_LIST(1)
+}
+#undef KEEP_LIST
+#undef KEEP_STRIDES
 
 /*
  * keep_above for two neurons s = 0 and 1 at once: held[s] is how many each keeps.
@@ -199,8 +213,8 @@ void NAME(keep_above_two)(const REAL *X, ptrdiff_t padded, const REAL *const *w,
     for (int64_t p = 0; p < count[0] || p < count[1]; p += STRIDE) \
         for (int s = 0; s < 2; s++) \
             if (p < count[s]) \
-                held[s] += NAME(keep_above_in)(X, P, w[s], list[s] + p, \
-                                               count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, \
+                held[s] += NAME(keep_some)(X, P, w[s], list[s] + p, \
+                                               count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, 0, \
                                                kept[s] + held[s], products[s] + held[s]); \
     return
     switch (padded) {

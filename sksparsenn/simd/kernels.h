@@ -10,6 +10,8 @@
     void products_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, int64_t n, REAL *products); \
     int64_t keep_above_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list, \
                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
+    int64_t keep_others_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list, \
+                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
     void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
                               const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
     void keep_above_two_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list, \
@@ -29,8 +31,8 @@
 #define DECLARE_SCAN(REAL, SUFFIX) \
     uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
                                    const REAL *normals, ptrdiff_t normal_stride, const REAL *low, \
-                                   const REAL *high, int n_normals, int leaf, int32_t *const *found, \
-                                   int64_t *lengths); \
+                                   const REAL *high, int n_normals, int leaf, int64_t n_points, \
+                                   int32_t *const *found, int64_t *lengths); \
     uint64_t scan_leaf_##SUFFIX(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, const REAL *normal, \
                                 REAL low, REAL high, uint64_t *sure); \
     uint32_t classify_children_##SUFFIX(const REAL *node, ptrdiff_t d, const REAL *normal, REAL norm, \

@@ -42,6 +42,10 @@
 #define GROUP 4
 #define STRETCH 64
 
+/* Flags of a listed number, which stands for more than a point. */
+#define LEAF (UINT32_C(1) << 31)
+#define EXCEPTION (UINT32_C(1) << 30)
+
 /* Children of a tree node, tested together. */
 #define FANOUT 8
 

@@ -26,23 +26,49 @@ INLINE int64_t NAME(list_bits)(const uint16_t *bits, int64_t n_blocks, int32_t f
     return length;
 }
 
+/* In a field of `leaf` bits each, how many bits of the two words are set in it; leaf is 4, 8, 16 or 32. */
+INLINE uint64_t NAME(count_bits)(uint64_t one, uint64_t other, int leaf)
+{
+    const uint64_t twos = UINT64_MAX / 3, fours = UINT64_MAX / 5;
+    one -= one >> 1 & twos;
+    other -= other >> 1 & twos;
+    uint64_t count = (one & fours) + (one >> 2 & fours) + (other & fours) + (other >> 2 & fours);
+    for (int field = 4; field < leaf; field *= 2) {
+        uint64_t every_other = UINT64_MAX / ((UINT64_C(1) << field) + 1);
+        count = (count & every_other) + (count >> field & every_other);
+    }
+    return count;
+}
+
 /*
- * The same, where a leaf of `leaf` points, a power of two of at most 4 * 8, that are all
- * marked is listed by its first point alone, with the sign bit set.
+ * The same, where leaves of `leaf` points may be listed in place of their points.
+ *
+ * A leaf is, by its first point with LEAF set, if that makes the list shorter: of its points only
+ * those not marked are on the list then, with EXCEPTION set, instead of those whose bits are set.
+ * Leaves that reach beyond the last of `n_points` points never are.
  */
-INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks, int leaf, int32_t first,
-                                 int32_t *found, int64_t length)
+INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks, int leaf, int64_t n_points,
+                                 int32_t first, int32_t *found, int64_t length)
 {
     uint64_t points = (UINT64_C(1) << leaf) - 1, starts = UINT64_MAX / points;
+    /* Carries into the highest bit of a field from leaf + 1 on. */
+    uint64_t enough = starts * ((UINT64_C(1) << (leaf - 1)) - (uint64_t)leaf - 1);
     for (int64_t b = 0; b < n_blocks; b += 4, first += 4 * BLOCK) {
-        uint64_t whole = NAME(join_bits)(marks + b);
-        for (int s = 1; s < leaf; s *= 2)
-            whole &= whole >> s;
-        whole &= starts;
-        for (uint64_t word = (NAME(join_bits)(bits + b) & ~(whole * points)) | whole; word; word &= word - 1) {
-            int place = __builtin_ctzll(word);
-            found[length++] = (int32_t)((uint32_t)(first + place) | (uint32_t)(whole >> place & 1) << 31);
+        uint64_t near = NAME(join_bits)(bits + b), sure = NAME(join_bits)(marks + b);
+        if (!near)
+            continue;
+        uint64_t whole = (NAME(count_bits)(near, sure, leaf) + enough) >> (leaf - 1) & starts;
+        if (first + 4 * BLOCK > n_points) {
+            int64_t left = (n_points - first) / leaf * leaf;
+            whole &= left > 0 ? (UINT64_C(1) << left) - 1 : 0;
         }
+        uint64_t inside = whole * points;
+        for (uint64_t word = (inside & ~sure) | (near & ~inside); word; word &= word - 1) {
+            int place = __builtin_ctzll(word);
+            found[length++] = (int32_t)((uint32_t)(first + place) | (inside >> place & 1 ? EXCEPTION : 0));
+        }
+        for (; whole; whole &= whole - 1)
+            found[length++] = (int32_t)((uint32_t)(first + __builtin_ctzll(whole)) | LEAF);
     }
     return length;
 }
@@ -69,12 +95,13 @@ INLINE uint16_t NAME(note)(UNIT left, UNIT right, UNIT lower, UNIT upper, BITS *
  * them, and found[q] needs room for all points of the stretch.  Returns a bit q
  * for every half-space with a product between low[q] and high[q], where only the
  * inner product of exact_template.h may decide.  With a `leaf` other than 0, leaves
- * of so many points that lie beyond high[q] are listed by their first point instead.
+ * of so many points are listed as `list_leaves` does, points beyond high[q] marked.
  */
 CLONES
 uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first,
                             const REAL *normals, ptrdiff_t normal_stride, const REAL *low,
-                            const REAL *high, int n_normals, int leaf, int32_t *const *found, int64_t *lengths)
+                            const REAL *high, int n_normals, int leaf, int64_t n_points, int32_t *const *found,
+                            int64_t *lengths)
 {
     uint16_t bits[GROUP][STRETCH], marks[GROUP][STRETCH];
     /* Written out for a group of four: as arrays, the sums would live in memory. */
@@ -120,7 +147,7 @@ uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, i
         for (int64_t b = n_blocks; b % 4; b++)
             bits[q][b] = marks[q][b] = 0;
         if (leaf)
-            lengths[q] = NAME(list_leaves)(bits[q], marks[q], n_blocks, leaf, first, found[q], lengths[q]);
+            lengths[q] = NAME(list_leaves)(bits[q], marks[q], n_blocks, leaf, n_points, first, found[q], lengths[q]);
         else
             lengths[q] = NAME(list_bits)(bits[q], n_blocks, first, found[q], lengths[q]);
         doubtful |= (uint32_t)(!leaf && NAME(word)(doubt[q]) != 0) << q;
