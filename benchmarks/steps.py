@@ -201,7 +201,7 @@ TABLES = {"steps": figure}
 
 def main(arguments=None):
     parser = argument_parser(__spec__, __doc__)
-    parser.add_argument("--sets", nargs="*", default=["concrete", "bike"], help="names of the sets")
+    parser.add_argument("--sets", nargs="*", default=["bike", "kin40k", "concrete"], help="names of the sets")
     parser.add_argument("--width", type=int, default=65536)
     parser.add_argument("--rows", type=int, default=15_000, help="of the synthetic problem")
     arguments = parser.parse_args(arguments)
