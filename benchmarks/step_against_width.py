@@ -13,12 +13,14 @@ import numpy as np
 
 from benchmarks.common import argument_parser, exponents, rounded
 from benchmarks.figures import COLOURS, DASHES, MARKERS, numbers, panels, plain
-from benchmarks.steps import LABELS, ROUNDS, SPARSE_STEPS, Race, realistic_table
+from benchmarks.steps import LABELS, ROUNDS, Race, realistic_table
 from benchmarks.tables import write_table
+
+SPARSE_STEPS = 12
 
 
 def measure(X, y, width):
-    race = Race(X, y, width)
+    race = Race(X, y, width, SPARSE_STEPS)
     fires, evaluated = race.pairs()
     everything = len(X) * width
     row = {

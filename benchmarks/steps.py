@@ -1,13 +1,15 @@
 """Time per exact full-batch step, against torch autograd and the best dense step on NumPy and BLAS.
 
-python -m benchmarks.steps [--data FOLDER] [--width 65536]
+python -m benchmarks.steps [--data FOLDER] [--width 65536] [--steps 50]
 
 FOLDER holds regression sets as described in `benchmarks.common.load_split`; without it only the
 synthetic problem runs.  All in float32, plain gradient descent at the automatic learning rate,
-the same weights at the start; the weights after the timed steps are compared.
+the same weights at the start; the weights after the timed steps are compared.  Of ours, the
+first so many steps are timed and the median taken.  The very first are slower than most, since
+neurons move fast and use up margins: `--steps 12` tells by how much.
 
-Memory is the peak of a process beyond what it held with the problem in it: of a fit of
-`SPARSE_STEPS` steps, lists included, and of a first dense step.
+Memory is the peak of a process beyond what it held with the problem in it: of a fit of as many
+steps, lists included, and of a first dense step.
 """
 
 import threading
@@ -38,7 +40,7 @@ from sksparsenn._search import make_search
 # Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
 # treats all alike; ratios are taken within a round.
 ROUNDS = 5
-SPARSE_STEPS = 12
+STEPS = 50
 LABELS = {"ours": "ours", "numpy": "NumPy and BLAS", "torch": "torch autograd"}
 
 
@@ -73,16 +75,16 @@ def copy_bandwidth(threads=2, n_bytes=1 << 28):
 class Race:
     """The same problem, weights and learning rate for our steps and the dense ones."""
 
-    def __init__(self, X, y, width):
+    def __init__(self, X, y, width, n_steps=STEPS):
         self.X, self.y = StandardScaler().fit_transform(X).astype(np.float32), np.asarray(y, dtype=np.float64)
-        self.width = width
+        self.width, self.n_steps = width, n_steps
         self.rate = sparse_step(self.X, self.y, width, 1)[0].learning_rate_
         shares = np.full(len(X), 1 / len(X))
         self.lifted = X.shape[1] + 1
         self.inside = np.ascontiguousarray(Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32)[:, : self.lifted])
         target = Standardiser.fit(self.y[:, None], shares, True)(self.y[:, None], np.float32)
         self.samples = padded_rows(self.inside)
-        self.model, _ = self.sparse(SPARSE_STEPS)
+        self.model, _ = self.sparse(n_steps)
         weights, signs = self.model.initial_weights_, self.model.output_weights_
         self.start = self.inside, target, weights, signs, self.model.shift_, width**-0.5, self.rate
         self.dense = {
@@ -98,7 +100,7 @@ class Race:
         """Milliseconds of a step of each, and of the rivals also ratios to ours; medians over the rounds."""
         rounds = []
         for _ in range(ROUNDS):
-            ours = np.median(self.sparse(SPARSE_STEPS)[1])
+            ours = np.median(self.sparse(self.n_steps)[1])
             rounds.append([ours, *(median_time(step, warm_up=0, repeat=1) for step in self.dense.values())])
         times = dict(zip(["ours", *self.dense], np.median(rounds, axis=0), strict=True))
         ratios = dict(zip(self.dense, np.median(np.array(rounds) / np.array(rounds)[:, :1], axis=0)[1:], strict=True))
@@ -110,7 +112,7 @@ class Race:
     def memory(self):
         """Peak megabytes of each."""
         peaks = {name: step_memory(type(step), self.start, step.chunk) for name, step in self.dense.items()}
-        peaks["ours"] = in_fresh_process(fit_memory, self.X, self.y, self.width, self.rate)
+        peaks["ours"] = in_fresh_process(fit_memory, self.X, self.y, self.width, self.rate, self.n_steps)
         return {f"{name} MB": megabytes(peaks.get(name, np.nan)) for name in LABELS}
 
     def pairs(self):
@@ -148,14 +150,14 @@ def sparse_step(X, y, width, n_iter, **params):
     return model, np.diff(model.times)
 
 
-def fit_memory(X, y, width, rate):
+def fit_memory(X, y, width, rate, n_steps):
     """Bytes at the peak of a fit."""
     sparse_step(X[:2], y[:2], 2, 2)  # starts threads
-    return measured(lambda: sparse_step(X, y, width, SPARSE_STEPS, learning_rate=rate))[2]
+    return measured(lambda: sparse_step(X, y, width, n_steps, learning_rate=rate))[2]
 
 
-def compare(name, X, y, width, bandwidth):
-    race = Race(X, y, width)
+def compare(name, X, y, width, n_steps, bandwidth):
+    race = Race(X, y, width, n_steps)
     short, _ = race.sparse(ROUNDS)
     result = race.run()  # every rival takes as many steps as there are rounds
     model = race.model
@@ -203,6 +205,7 @@ def main(arguments=None):
     parser = argument_parser(__spec__, __doc__)
     parser.add_argument("--sets", nargs="*", default=["bike", "kin40k", "concrete"], help="names of the sets")
     parser.add_argument("--width", type=int, default=65536)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of ours")
     parser.add_argument("--rows", type=int, default=15_000, help="of the synthetic problem")
     arguments = parser.parse_args(arguments)
     problems = [("synthetic", *realistic_table(arguments.rows))]
@@ -210,8 +213,8 @@ def main(arguments=None):
         problems += [(name, *load_split(arguments.data, name, 0)[:2]) for name in arguments.sets]
     bandwidth = copy_bandwidth()
     print(f"memory bandwidth of copies: {bandwidth / 1e9:.1f} GB/s")
-    rows = [compare(name, X, y, arguments.width, bandwidth) for name, X, y in problems]
-    write_table("steps", rows, arguments, figure, ["torch"], rounds=ROUNDS, sparse_steps=SPARSE_STEPS)
+    rows = [compare(name, X, y, arguments.width, arguments.steps, bandwidth) for name, X, y in problems]
+    write_table("steps", rows, arguments, figure, ["torch"], rounds=ROUNDS)
 
 
 if __name__ == "__main__":
