@@ -150,7 +150,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         Trained weights w_r, in lifted coordinates: the features, then the constant.
 
     initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.
+        The weights at the start, W_0.  Neurons with similar ones follow each other.
 
     output_weights_ : ndarray of shape (width, n_outputs)
         Output signs a_ro.

@@ -148,7 +148,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         Trained weights w_r, in lifted coordinates: the features, then the constant.
 
     initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.
+        The weights at the start, W_0.  Neurons with similar ones follow each other.
 
     classes_ : ndarray of shape (n_classes,)
         The labels.
