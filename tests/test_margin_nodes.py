@@ -243,14 +243,16 @@ def test_a_long_walk_is_exact_and_takes_nodes(dtype, speed):
     X = clustered(rng, 700, 6, dtype)
     network = a_network(rng, 60, 6, 0.8, dtype)
     search = MarginNodeSearch(padded_rows(X), network.weights, 0.8)
-    held, scans = [], []
+    held, excepted, scans = [], [], []
     for step in range(60):
         firing, _, work = forward_is_exact(search, X, network)
         held.append(firing.n_held / firing.n_pairs)
+        excepted.append(firing.exceptions.n_pairs)
         scans.append(work.neurons_rescanned)
         pace = speed if step < 20 else speed / 30
         network.weights[:, :6] += (pace * rng.normal(size=(60, 6))).astype(dtype)
     assert min(held) > 0.2
+    assert min(excepted) > 0
     assert sum(scans[1:]) > 0, speed
 
 
@@ -261,6 +263,7 @@ def test_what_is_computed_is_the_same_as_pair_by_pair():
     weights, signs, shift = network[:3]
     firing, outputs, _ = forward_is_exact(MarginNodeSearch(padded, weights, 0.7), X, network)
     assert firing.n_held > 0.3 * firing.n_pairs
+    assert firing.exceptions.n_pairs > 0.02 * firing.n_pairs
     plain = network.firing(padded)
     np.testing.assert_allclose(outputs, plain.outputs(900, signs, shift, network.scale), atol=1e-13)
     v = rng.normal(size=(900, 1))
@@ -286,6 +289,7 @@ def test_neurons_of_paired_initialisation_cancel_exactly(dtype):
     network = a_network(rng, 200, 5, 0.7, dtype, init="paired")
     firing, outputs, _ = forward_is_exact(MarginNodeSearch(padded_rows(X), network.weights, 0.7), X, network)
     assert firing.n_held > 0
+    assert firing.exceptions.n_pairs > 0
     assert not outputs.any()
 
 
