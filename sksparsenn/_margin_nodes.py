@@ -33,7 +33,8 @@ class MarginNodes(MarginLists):
     def _make_lists(self):
         settle_rows(self._reference, self._rows, self._reference, self._norms)
         self._allowed = self._limits(self._rows)
-        self._n_exceptions, self._held = np.zeros((2, self.n_neurons), dtype=np.int64)
+        # Exceptions are the last samples of a neuron's list.
+        self.n_exceptions, self._held = np.zeros((2, self.n_neurons), dtype=np.int64)
         super()._build(self._reference)
 
     def _scan(self, W, rows):
@@ -41,7 +42,7 @@ class MarginNodes(MarginLists):
         leaf = self.tree.leaf_size
         indptr, numbers = self._X.beyond(W, self._cuts(rows, W.dtype), rows, sure=sure, leaf=leaf)
         singles, exceptions, nodes, held = split_leaves(indptr, numbers, leaf, self.tree.n_leaves)
-        self._n_exceptions[rows], self._held[rows] = exceptions, held
+        self.n_exceptions[rows], self._held[rows] = exceptions, held
         starts, n_listed = indptr[:-1], singles + exceptions
         return [(starts, n_listed, numbers), (starts + n_listed, nodes, numbers)]
 
@@ -53,11 +54,6 @@ class MarginNodes(MarginLists):
         rows, _ = self._slowed_down(W, moved, just_scanned)
         in_vain = (self._lists.counts[rows] - self._fired[rows]) * (self._queries - self._scanned_at[rows])
         return self._rescan(rows[in_vain > self._X.cost_of_scanned_pair * self.n_samples], W, moved)
-
-    @property
-    def n_exceptions(self):
-        """How many samples of each neuron's list, its last ones, are exceptions: samples of its nodes."""
-        return self._n_exceptions
 
     @property
     def nodes(self):

@@ -69,7 +69,7 @@ def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
     weights = random_state.standard_normal((drawn, n_features))
     signs = random_state.choice(np.array([-1.0, 1.0], dtype=dtype), size=(drawn, n_outputs))
     order = order_by_halving(weights[:, :COMPARED])
-    weights, signs = weights[order].astype(dtype), signs[order]
+    weights, signs = weights.astype(dtype, copy=False)[order], signs[order]
     if init == "paired":
         weights, signs = np.concatenate([weights, weights]), np.concatenate([signs, -signs])
     return padded_rows(weights), np.ascontiguousarray(signs)

@@ -171,7 +171,7 @@ INLINE int64_t NAME(keep_some)(const REAL *X, ptrdiff_t padded, const REAL *w, c
 #define KEEP_STRIDES(P, OTHERS) \
     for (int64_t p = 0; p < count; p += STRIDE) \
         held += NAME(keep_some)(X, P, w, list + p, count - p < STRIDE ? count - p : STRIDE, threshold, OTHERS, \
-                                    kept + held, products + held); \
+                                kept + held, products + held); \
     return held
 
 /*
@@ -214,8 +214,8 @@ void NAME(keep_above_two)(const REAL *X, ptrdiff_t padded, const REAL *const *w,
         for (int s = 0; s < 2; s++) \
             if (p < count[s]) \
                 held[s] += NAME(keep_some)(X, P, w[s], list[s] + p, \
-                                               count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, 0, \
-                                               kept[s] + held[s], products[s] + held[s]); \
+                                           count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, 0, \
+                                           kept[s] + held[s], products[s] + held[s]); \
     return
     switch (padded) {
     case LANES: KEEP(LANES);
