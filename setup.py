@@ -83,6 +83,7 @@ setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=cythonize(
         [
+            extension("_threads", [], EXACT),
             extension("_kernels", ["sksparsenn/simd/exact.c"], EXACT),
             extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
             extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
