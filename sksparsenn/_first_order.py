@@ -6,6 +6,7 @@ from time import perf_counter
 import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
 from sksparsenn._averages import AVERAGES
 from sksparsenn._batches import BatchSampler, SinglePass
@@ -41,6 +42,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         tags.input_tags.sparse = self.search == "auto" or self.search in SPARSE_SEARCHES
         return tags
 
+    @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
@@ -109,6 +111,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         shares = start.weights / start.weights.sum()
         return Problem(start.samples, start.targets, shares, self._make_loss(), search, total_weight)
 
+    @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One pass over a part of a stream."""
         if self.early_stopping is True:

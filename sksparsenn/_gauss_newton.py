@@ -6,11 +6,12 @@ from time import perf_counter
 import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
 from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, NystromSolver, SketchSolver
 from sksparsenn._problem import Problem
 from sksparsenn._search import make_search
-from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
+from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context
 from sksparsenn._solver_choice import AutomaticSolver
 from sksparsenn._training_state import recall
 from sksparsenn._trust_region import Options, State, train
@@ -38,6 +39,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         "damping": [StrOptions({"adaptive"}), OneOf(Real, {0})],
     }
 
+    @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
@@ -83,9 +85,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
                 lambda state: self._fitted(start, state.point.network.weights),
                 self._line(start.early_stopping, self.n_iter_ if resumes else 0),
             )  # fmt: skip
-            with single_blas_thread():
-                solver = self._make_solver(start.random_state)
-                kept = train(problem, state, solver, options, start.early_stopping, progress)
+            solver = self._make_solver(start.random_state)
+            kept = train(problem, state, solver, options, start.early_stopping, progress)
 
             # Store.
             vars(self).update(self._fitted(start, kept))
