@@ -73,7 +73,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
             network, total_weight = start.network, float(start.weights.sum())
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
-            problem = Problem(start.samples, start.targets, start.weights, self._make_loss(), search, total_weight)
+            problem = Problem(start.samples, start.y, start.weights, start.targets.make_loss(), search, total_weight)
             options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
             state = State(network, start.anchor)
             resumes = bool(start.memory)

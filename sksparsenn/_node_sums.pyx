@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from sksparsenn._kernels cimport List, Rows, add_rows, add_to_rows, products, real
+from sksparsenn._kernels cimport List, Rows, list_at, add_rows, add_to_rows, products, real
 
 cdef enum:
     BLOCKS = 8  # blocks of neurons whose weights are summed apart, so that the sums do not depend on the number of threads
@@ -28,7 +28,7 @@ cdef void sum_block(const real *W, const real *signs, Py_ssize_t padded, const i
     memset(ones, 0, n_nodes * sizeof(real))
     for r in range(first, last):
         if counts[r]:
-            one.items, one.count = &nodes[starts[r]], counts[r]
+            one = list_at(&nodes[starts[r]], counts[r])
             add_to_rows(W + r * padded, signs[r], padded, &one, sums, ones)
 
 
@@ -134,7 +134,7 @@ def gradient_of_nodes(const real[:, ::1] node_sums, const int64_t[::1] starts, c
     rows.data, rows.padded = &node_sums[0, 0], padded
     for r in prange(m, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=nodes.shape[0] * padded > WORTH_THREADS):
         if counts[r]:
-            one.items, one.count = &nodes[starts[r]], counts[r]
+            one = list_at(&nodes[starts[r]], counts[r])
             add_rows(&rows, &one, signs[r, 0], &gradient[r, 0])
 
 

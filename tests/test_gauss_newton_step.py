@@ -22,9 +22,9 @@ from sksparsenn._linear_solvers import (
     upper_factor,
 )
 from sksparsenn._network import Network
+from sksparsenn._points import padded_rows
 from sksparsenn._problem import LinearModel
 from sksparsenn._samples import DenseSamples
-from sksparsenn._points import padded_rows
 from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sketch import SKETCHES
 from sksparsenn._sklearn import single_blas_thread

@@ -18,9 +18,9 @@ from sksparsenn._linear_solvers import (
     upper_factor,
 )
 from sksparsenn._network import Network, initial_weights
-from sksparsenn._samples import DenseSamples
 from sksparsenn._nystrom import nystrom_approximation, pivoted_cholesky
 from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
 from sksparsenn._sketch import NONZEROS, SKETCHES, walsh_hadamard
 from sksparsenn._sklearn import single_blas_thread
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
