@@ -103,8 +103,8 @@ def test_a_max_tree_of_terabytes_is_refused():
 
 
 def test_memory_is_known_here():
-    available = sksparsenn._memory.available_memory()
-    assert available is None or 10**7 < available < 10**15
+    """On every system that the package supports: were it unknown, nothing would be refused."""
+    assert 10**7 < sksparsenn._memory.available_memory() < 10**15
 
 
 @pytest.mark.parametrize("search", SEARCHES)
@@ -119,8 +119,9 @@ def test_interruption_ends_a_fit_and_keeps_the_last_one(search):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert time.perf_counter() - start < 60  # a million iterations take hours
-    for name in before:
-        assert name in model.get_params() or vars(model)[name] is before[name], name
+    assert vars(model).keys() == before.keys()
+    for name in before.keys() - {"max_iter", "n_iter_no_change"}:
+        assert vars(model)[name] is before[name], name
     assert np.isfinite(model.predict(X)).all()
 
 
