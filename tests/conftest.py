@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, settings
 # parallel loops several times slower on a machine that runs anything else.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Read when OpenMP is loaded: two threads, also on a machine with one core, where tests of threads would see none.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
 # Read when SciPy is loaded: without it scikit-learn skips its check of array API inputs.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
