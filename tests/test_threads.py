@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from scipy import sparse
 from sklearn.base import clone, is_classifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import sksparsenn
 from sksparsenn import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
@@ -194,6 +196,7 @@ def test_a_fit_leaves_the_settings_of_threads_as_they_were(name):
 
 def run(program, timeout=60, **environment):
     """What a fresh process prints; it is killed, and the test fails, if it takes longer than `timeout` seconds."""
+    environment["PYTHONPATH"] = Path(sksparsenn.__file__).parents[1]  # the package that is tested here, and no other
     inherited = {name: value for name, value in os.environ.items() if name not in environment}
     given = {name: str(value) for name, value in environment.items() if value is not None}
     ended = subprocess.run(
