@@ -262,9 +262,8 @@ class Changes(RuleBasedStateMachine):
 
     @invariant()
     def nothing_lost(self):
-        if hasattr(self, "index"):
-            assert len(self.index) == len(self.points)
-            assert self.index.count(np.zeros(self.d), -1).tolist() == [len(self.points)]
+        assert len(self.index) == len(self.points)
+        assert self.index.count(np.zeros(self.d), -1).tolist() == [len(self.points)]
 
 
 TestChanges = Changes.TestCase
