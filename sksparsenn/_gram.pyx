@@ -6,16 +6,15 @@ Row (i, o) of J is scale * root_i * a_ro x_i for each neuron r that fires on sam
     (J J^T)[(i, o), (j, p)] = scale^2 root_i root_j <x_i, x_j> sum_r a_ro a_rp,  over the r that fire on i and j,
     (J^T J)[(r, a), (q, b)] = scale^2 <a_r, a_q> sum_i root_i^2 x_ia x_ib,       over the i on which r and q fire.
 
-Both are sums over co-firing: a sample's lists of neurons and a neuron's list of samples
+Both are sums over co-firing: a sample's list of neurons and a neuron's list of samples
 lead from one row to all others that it meets, and nothing else is touched.  Where so many
 neurons fire that two samples have several in common among 64, the neurons of a sample are
-kept as bits instead, and those of two samples counted word by word.  The counts are the same.
+stored as bits instead, and those of two samples counted word by word.  The counts are the same.
 
-The pattern comes as compressed rows without gaps, in both directions: the samples of
-neuron r are ``samples[by_neuron[r] : by_neuron[r + 1]]``, the neurons of sample i are
-``neurons[by_sample[i] : by_sample[i + 1]]``, both ascending.  Matrices are filled in
-their lower triangle, row by row, each row by one thread: the same bits for any number of
-threads.
+Functions take the Jacobian as one object with the attributes that `as_pattern` reads: its
+factors as arrays, and the firing pairs as compressed rows without gaps in both directions.
+Matrices are filled in their lower triangle, row by row, each row by one thread: the same
+bits for any number of threads.
 """
 import numpy as np
 
@@ -24,13 +23,26 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from sksparsenn._kernels cimport products
+from sksparsenn._threads cimport threads_for
 
 cdef extern from "simd/gram.h" nogil:
+    ctypedef struct Pattern:
+        const double *X
+        Py_ssize_t padded, n_samples, n_features, n_neurons, n_outputs
+        int64_t n_pairs
+        const double *root
+        const double *signs
+        double scale
+        const int64_t *by_neuron
+        const int32_t *samples
+        const int64_t *by_sample
+        const int32_t *neurons
+        const uint64_t *bits
+        Py_ssize_t words
     void fetch_ahead(const void *address)
     void add_moments(const double *moments, Py_ssize_t size, const int32_t *list, int64_t count, double *sums)
-    void add_normal_product(const double *X, Py_ssize_t padded, const double *weights, const int64_t *by_sample,
-                            const int32_t *neurons, Py_ssize_t first, Py_ssize_t last, const double *U, double *out,
-                            Py_ssize_t units)
+    void add_normal_product(const Pattern *pattern, const double *weights, Py_ssize_t first, Py_ssize_t last, const double *U,
+                            double *out, Py_ssize_t units)
     void count_common(const uint64_t *set, const uint64_t *sets, Py_ssize_t n_sets, Py_ssize_t words, double *counts)
     void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
 
@@ -40,22 +52,36 @@ cdef enum:
     WORDS_A_MEETING = 3  # of 64 neurons each, in the time in which a list leads to another sample
 
 
+cdef Pattern as_pattern(jacobian):
+    # The arrays of a Jacobian, which have to outlive the result, as pointers; NULL where they are empty.
+    cdef const double[:, ::1] X = jacobian.X, signs = jacobian.signs
+    cdef const double[::1] root = jacobian.root
+    cdef const int64_t[::1] by_neuron = jacobian.by_neuron, by_sample = jacobian.by_sample
+    cdef const int32_t[::1] samples = jacobian.samples, neurons = jacobian.neurons_of_sample
+    cdef Pattern pattern
+    pattern.n_samples, pattern.padded, pattern.n_features = X.shape[0], X.shape[1], jacobian.n_features
+    pattern.n_neurons, pattern.n_outputs, pattern.n_pairs = signs.shape[0], signs.shape[1], samples.shape[0]
+    pattern.scale = jacobian.scale
+    pattern.X = pattern.root = pattern.signs = NULL
+    pattern.by_neuron, pattern.by_sample = &by_neuron[0], &by_sample[0]
+    pattern.samples = pattern.neurons = NULL
+    if pattern.n_pairs > 0:
+        pattern.X, pattern.root, pattern.signs = &X[0, 0], &root[0], &signs[0, 0]
+        pattern.samples, pattern.neurons = &samples[0], &neurons[0]
+    pattern.bits, pattern.words = NULL, 0
+    return pattern
+
+
+cdef double meetings(const int64_t *ends, Py_ssize_t n) noexcept nogil:
+    # The sum of squared lengths of lists: pairs of members that a list brings together.
+    cdef double total = 0
+    cdef Py_ssize_t k
+    for k in range(n):
+        total += <double>(ends[k + 1] - ends[k]) ** 2
+    return total
+
+
 # -- the tangent kernel J J^T -----------------------------------------------------------------
-
-
-cdef struct Pattern:
-    const double *X
-    Py_ssize_t padded
-    const double *root
-    const int64_t *by_neuron
-    const int32_t *samples
-    const int64_t *by_sample
-    const int32_t *neurons
-    const double *signs
-    Py_ssize_t n_outputs
-    double scale
-    const uint64_t *bits  # a row of `words` for each sample, its neurons; NULL: co-firing is counted by lists
-    Py_ssize_t words
 
 
 cdef void add_common_signs(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize_t n,
@@ -102,53 +128,36 @@ cdef int kernel_row(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize
     return 0
 
 
-cdef Pattern as_pattern(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                        const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                        const double[:, ::1] signs, double scale):
-    cdef Pattern pattern
-    pattern.X, pattern.padded, pattern.root = &X[0, 0], X.shape[1], &root[0]
-    pattern.by_neuron, pattern.samples = &by_neuron[0], &samples[0]
-    pattern.by_sample, pattern.neurons = &by_sample[0], &neurons[0]
-    pattern.signs, pattern.n_outputs, pattern.scale = &signs[0, 0], signs.shape[1], scale
-    pattern.bits, pattern.words = NULL, 0
-    return pattern
-
-
-cdef bint pays_in_bits(const int64_t[::1] by_neuron, Py_ssize_t n, Py_ssize_t words):
-    # Whether going through all pairs of samples word by word takes less time than through those that meet, neuron by
-    # neuron.  Both count the same.
-    cdef double meetings = 0
-    cdef Py_ssize_t r
-    for r in range(by_neuron.shape[0] - 1):
-        meetings += <double>(by_neuron[r + 1] - by_neuron[r]) ** 2
-    return <double>n * n * words < WORDS_A_MEETING * meetings
-
-
-cdef fill_bits(Pattern *pattern, const int64_t[::1] by_sample, const int32_t[::1] neurons, uint64_t[:, ::1] bits):
+cdef fill_bits(Pattern *pattern, uint64_t[:, ::1] bits):
+    # The neurons of each sample as bits, which the pattern then refers to.
     cdef Py_ssize_t i
     cdef int64_t k
-    for i in range(bits.shape[0]):
-        for k in range(by_sample[i], by_sample[i + 1]):
-            bits[i, neurons[k] >> 6] |= <uint64_t>1 << (neurons[k] & 63)
+    cdef int32_t r
+    for i in range(pattern.n_samples):
+        for k in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
+            r = pattern.neurons[k]
+            bits[i, r >> 6] |= <uint64_t>1 << (r & 63)
     pattern.bits, pattern.words = &bits[0, 0], bits.shape[1]
 
 
-def tangent_kernel(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron, const int32_t[::1] samples,
-                   const int64_t[::1] by_sample, const int32_t[::1] neurons, const double[:, ::1] signs, double scale,
-                   double[:, ::1] out):
-    """The lower triangle of J J^T into `out`, (n n_outputs, n n_outputs)."""
-    cdef Py_ssize_t n_outputs = signs.shape[1], size = X.shape[0] * n_outputs, entry
+def tangent_kernel(jacobian, double[:, ::1] out):
+    """Write the lower triangle of J J^T to `out`, (n_samples n_outputs, n_samples n_outputs)."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t n = pattern.n_samples, words = (pattern.n_neurons + 63) // 64, size = n * pattern.n_outputs, entry
+    cdef double met, all_pairs = <double>n * n
     cdef int failed = 0
-    if samples.shape[0] == 0:
+    if pattern.n_pairs == 0:
         np.asarray(out)[:] = 0
         return
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    cdef Py_ssize_t words = (by_neuron.shape[0] - 1 + 63) // 64
-    if n_outputs == 1 and pays_in_bits(by_neuron, X.shape[0], words):
-        bits = np.zeros((X.shape[0], words), dtype=np.uint64)
-        fill_bits(&pattern, by_sample, neurons, bits)
+    met = meetings(pattern.by_neuron, pattern.n_neurons) * pattern.n_outputs * pattern.n_outputs
+    # Going through all pairs of samples word by word, or through those that meet, neuron by neuron, gives equal counts.
+    if pattern.n_outputs == 1 and all_pairs * words < WORDS_A_MEETING * met:
+        bits = np.zeros((n, words), dtype=np.uint64)
+        fill_bits(&pattern, bits)
+        met = all_pairs * words
     # The longest rows first, so that no thread ends up alone with one.
-    for entry in prange(size, schedule="dynamic", chunksize=16, nogil=True):
+    for entry in prange(size, schedule="dynamic", chunksize=16, nogil=True,
+                        num_threads=threads_for((met + all_pairs * pattern.n_outputs * pattern.padded) / 2)):
         failed |= lower_kernel_row(&pattern, size - 1 - entry, out)
     if failed:
         raise MemoryError("no memory for a row of the tangent kernel")
@@ -160,18 +169,18 @@ cdef int lower_kernel_row(const Pattern *pattern, Py_ssize_t entry, double[:, ::
                       &out[entry, 0])
 
 
-def tangent_kernel_rows(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                        const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                        const double[:, ::1] signs, double scale, const int64_t[::1] entries):
-    """Whole rows of J J^T, one for each (sample, output) in `entries`."""
-    cdef Py_ssize_t n_outputs = signs.shape[1], n = X.shape[0], k
+def tangent_kernel_rows(jacobian, const int64_t[::1] entries):
+    """Return whole rows of J J^T, one for each sample i and output o given as i n_outputs + o."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t n = pattern.n_samples, n_outputs = pattern.n_outputs, k
+    cdef double work
     cdef int failed = 0
     rows = np.zeros((entries.shape[0], n * n_outputs))
     cdef double[:, ::1] out = rows
-    if samples.shape[0] == 0 or entries.shape[0] == 0:
+    if pattern.n_pairs == 0 or entries.shape[0] == 0:
         return rows
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    for k in prange(entries.shape[0], schedule="dynamic", nogil=True):
+    work = entries.shape[0] * (meetings(pattern.by_neuron, pattern.n_neurons) / n * n_outputs + <double>n * pattern.padded)
+    for k in prange(entries.shape[0], schedule="dynamic", nogil=True, num_threads=threads_for(work)):
         failed |= kernel_row(&pattern, entries[k] // n_outputs, entries[k] % n_outputs, n, &out[k, 0])
     if failed:
         raise MemoryError("no memory for a row of the tangent kernel")
@@ -210,8 +219,9 @@ cdef int64_t not_above(const int32_t *list, int64_t count, int32_t last) noexcep
     return low
 
 
-cdef int normal_rows(const Pattern *pattern, Py_ssize_t d, int32_t r, double[:, ::1] out) noexcept nogil:
-    # The d rows of neuron r in the lower triangle of J^T J; -1 if memory runs out.
+cdef int normal_rows(const Pattern *pattern, int32_t r, double[:, ::1] out) noexcept nogil:
+    # The rows of neuron r in the lower triangle of J^T J; -1 if memory runs out.
+    cdef Py_ssize_t d = pattern.n_features
     cdef Py_ssize_t size = (d * (d + 1) // 2 + 3) // 4 * 4, a, b, q, o
     cdef int64_t k, begin
     cdef int32_t i
@@ -245,26 +255,25 @@ cdef int normal_rows(const Pattern *pattern, Py_ssize_t d, int32_t r, double[:, 
     return 0
 
 
-def normal_matrix(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron, const int32_t[::1] samples,
-                  const int64_t[::1] by_sample, const int32_t[::1] neurons, const double[:, ::1] signs, double scale,
-                  Py_ssize_t d, double[:, ::1] out):
-    """The lower triangle of J^T J into `out`, (width d, width d), for the first d columns of X."""
-    cdef Py_ssize_t width = by_neuron.shape[0] - 1, k
+def normal_matrix(jacobian, double[:, ::1] out):
+    """Write the lower triangle of J^T J to `out`, (n_neurons n_features, n_neurons n_features)."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t d = pattern.n_features, width = pattern.n_neurons, k
+    cdef double work
     cdef int failed = 0
-    if samples.shape[0] == 0:
+    if pattern.n_pairs == 0:
         np.asarray(out)[:] = 0
         return
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    for k in prange(width, schedule="dynamic", nogil=True):
-        failed |= normal_rows(&pattern, d, width - 1 - k, out)
+    work = meetings(pattern.by_sample, pattern.n_samples) * (d * (d + 1) // 2) / 2 + (<double>width * d) ** 2 / 2
+    for k in prange(width, schedule="dynamic", nogil=True, num_threads=threads_for(work)):
+        failed |= normal_rows(&pattern, width - 1 - k, out)
     if failed:
         raise MemoryError("no memory for a row of the normal matrix")
 
 
-cdef void normal_row(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, Py_ssize_t a, double *along,
-                     double *out) noexcept nogil:
+cdef void normal_row(const Pattern *pattern, Py_ssize_t r, Py_ssize_t a, double *along, double *out) noexcept nogil:
     # out[q, :] += (J^T J)[(r, a), (q, :)] / signs for all q, one output; `along` has room for a row.
-    cdef Py_ssize_t units = (d + 3) // 4, b
+    cdef Py_ssize_t units = (pattern.n_features + 3) // 4, b
     cdef int64_t k
     cdef int32_t i
     cdef double value
@@ -279,106 +288,114 @@ cdef void normal_row(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, Py_ssiz
                     units)
 
 
-def normal_matrix_rows(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                       const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                       const double[:, ::1] signs, double scale, Py_ssize_t d, const int64_t[::1] entries):
-    """Whole rows of J^T J, one for each (neuron, feature) in `entries`."""
-    cdef Py_ssize_t k, width = by_neuron.shape[0] - 1, units = (d + 3) // 4
+def normal_matrix_rows(jacobian, const int64_t[::1] entries):
+    """Return whole rows of J^T J, one for each neuron r and feature a given as r n_features + a."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t k, d = pattern.n_features, width = pattern.n_neurons, units = (d + 3) // 4
+    if pattern.n_pairs == 0 or entries.shape[0] == 0:
+        return np.zeros((entries.shape[0], width * d))
     rows = np.zeros((entries.shape[0], width, 4 * units))
     cdef double[:, :, ::1] out = rows
-    if samples.shape[0] == 0 or entries.shape[0] == 0:
-        return np.zeros((entries.shape[0], width * d))
     cdef double[:, ::1] along = np.empty((entries.shape[0], 4 * units))
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    for k in prange(entries.shape[0], schedule="dynamic", nogil=True):
-        normal_row(&pattern, d, entries[k] // d, entries[k] % d, &along[k, 0], &out[k, 0, 0])
-    together = np.asarray(signs)[np.asarray(entries) // d] @ np.asarray(signs).T
+    cdef double work = entries.shape[0] * meetings(pattern.by_sample, pattern.n_samples) / width * 4 * units
+    for k in prange(entries.shape[0], schedule="dynamic", nogil=True, num_threads=threads_for(work)):
+        normal_row(&pattern, entries[k] // d, entries[k] % d, &along[k, 0], &out[k, 0, 0])
+    together = jacobian.signs[np.asarray(entries) // d] @ jacobian.signs.T
     return (rows[:, :, :d] * together[:, :, None]).reshape(len(rows), width * d)
 
 
-def normal_product(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                   const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                   const double[:, ::1] signs, double scale, Py_ssize_t d, u):
-    """J^T J u for one output: each sample's neurons are visited twice, while they and the sample are in cache."""
-    cdef Py_ssize_t width = by_neuron.shape[0] - 1, n = X.shape[0], units = (d + 3) // 4, block
-    sign = np.asarray(signs)[:, 0]
+def normal_product(jacobian, u):
+    """Return J^T J u for one output: each sample's neurons are visited twice, while they and the sample are in cache."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t width = pattern.n_neurons, n = pattern.n_samples, d = pattern.n_features, units = (d + 3) // 4, block
+    if pattern.n_pairs == 0:
+        return np.zeros(width * d)
+    sign = jacobian.signs[:, 0]
     padded = np.zeros((width, 4 * units))
     padded[:, :d] = u.reshape(width, d) * sign[:, None]
     sums = np.zeros((BLOCKS, width, 4 * units))
     cdef const double[:, ::1] U = padded
     cdef double[:, :, ::1] out = sums
-    cdef const double[::1] weights = (scale * np.asarray(root)) ** 2
-    if samples.shape[0] == 0:
-        return np.zeros(width * d)
-    for block in prange(BLOCKS, schedule="dynamic", nogil=True):
-        add_normal_product(&X[0, 0], X.shape[1], &weights[0], &by_sample[0], &neurons[0], block * n // BLOCKS,
-                           (block + 1) * n // BLOCKS, &U[0, 0], &out[block, 0, 0], units)
+    cdef const double[::1] weights = (jacobian.scale * jacobian.root) ** 2
+    for block in prange(BLOCKS, schedule="dynamic", nogil=True,
+                        num_threads=threads_for(2.0 * pattern.n_pairs * 4 * units)):
+        add_normal_product(&pattern, &weights[0], block * n // BLOCKS, (block + 1) * n // BLOCKS, &U[0, 0],
+                           &out[block, 0, 0], units)
     return (sums.sum(axis=0)[:, :d] * sign[:, None]).ravel()
 
 
 # -- sparse sign sketches of J^T and of J -------------------------------------------------------
-#
-# `places` has a row for each row of the matrix that is sketched: where the entries of that column of S are,
-# times two, plus one if the entry is negative.
 
 
-cdef inline void add_at_places(const int32_t *place, Py_ssize_t n_places, double value, double *out) noexcept nogil:
+cdef struct SparseSigns:
+    # A matrix S: column c has entries +-size in `n_places` rows, places[c, t] // 2; they are negative where that is odd.
+    const int32_t *places
+    Py_ssize_t n_places
+    double size
+
+
+cdef SparseSigns as_sparse_signs(const int32_t[:, ::1] places):
+    cdef SparseSigns S
+    S.places, S.n_places, S.size = &places[0, 0], places.shape[1], 1 / np.sqrt(places.shape[1])
+    return S
+
+
+cdef inline void add_column(const SparseSigns *S, Py_ssize_t column, double value, double *out) noexcept nogil:
+    # out[:] += value * S[:, column] / size
+    cdef const int32_t *place = S.places + column * S.n_places
     cdef Py_ssize_t t
-    for t in range(n_places):
+    for t in range(S.n_places):
         out[place[t] >> 1] += -value if place[t] & 1 else value
 
 
-cdef void sketch_sample(const Pattern *pattern, Py_ssize_t d, Py_ssize_t i, Py_ssize_t o, const int32_t *places,
-                        Py_ssize_t n_places, double size, double *out) noexcept nogil:
+cdef double sketch_work(const Pattern *pattern, const SparseSigns *S) noexcept nogil:
+    return <double>pattern.n_pairs * pattern.n_features * pattern.n_outputs * S.n_places
+
+
+cdef void sketch_sample(const Pattern *pattern, const SparseSigns *S, Py_ssize_t i, Py_ssize_t o, double *out) noexcept nogil:
     # out[:] += S J^T[:, (i, o)]
     cdef int64_t k
-    cdef Py_ssize_t j, r
-    cdef double factor = size * pattern.scale * pattern.root[i]
+    cdef Py_ssize_t j, r, d = pattern.n_features
+    cdef double factor = S.size * pattern.scale * pattern.root[i]
     for k in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
         r = pattern.neurons[k]
         for j in range(d):
-            add_at_places(places + (r * d + j) * n_places, n_places,
-                          factor * pattern.signs[r * pattern.n_outputs + o] * pattern.X[i * pattern.padded + j], out)
+            add_column(S, r * d + j, factor * pattern.signs[r * pattern.n_outputs + o] * pattern.X[i * pattern.padded + j],
+                       out)
 
 
-def sparse_sign_kernel(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                       const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                       const double[:, ::1] signs, double scale, Py_ssize_t d, const int32_t[:, ::1] places,
-                       double[:, ::1] out):
-    """Row (i, o) of `out`, which holds zeros, becomes S J^T[:, (i, o)]."""
-    cdef Py_ssize_t n_outputs = signs.shape[1], entry, n_places = places.shape[1]
-    cdef double size = 1 / np.sqrt(n_places)
-    if samples.shape[0] == 0:
+def sparse_sign_kernel(jacobian, const int32_t[:, ::1] places, double[:, ::1] out):
+    """Add S J^T[:, (i, o)] to row (i, o) of `out`; `places` hold S, see SparseSigns."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t n_outputs = pattern.n_outputs, entry
+    if pattern.n_pairs == 0:
         return
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    for entry in prange(X.shape[0] * n_outputs, schedule="dynamic", chunksize=16, nogil=True):
-        sketch_sample(&pattern, d, entry // n_outputs, entry % n_outputs, &places[0, 0], n_places, size, &out[entry, 0])
+    cdef SparseSigns S = as_sparse_signs(places)
+    for entry in prange(pattern.n_samples * n_outputs, schedule="dynamic", chunksize=16, nogil=True,
+                        num_threads=threads_for(sketch_work(&pattern, &S))):
+        sketch_sample(&pattern, &S, entry // n_outputs, entry % n_outputs, &out[entry, 0])
 
 
-cdef void sketch_neuron(const Pattern *pattern, Py_ssize_t d, Py_ssize_t r, const int32_t *places, Py_ssize_t n_places,
-                        double size, double *out, Py_ssize_t stride) noexcept nogil:
-    # out[j, :] += S J[:, (r, j)] for the d features j
+cdef void sketch_neuron(const Pattern *pattern, const SparseSigns *S, Py_ssize_t r, double *out,
+                        Py_ssize_t stride) noexcept nogil:
+    # out[j, :] += S J[:, (r, j)] for all features j
     cdef int64_t k
     cdef Py_ssize_t i, j, o, n_outputs = pattern.n_outputs
     cdef double factor
     for k in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
         i = pattern.samples[k]
         for o in range(n_outputs):
-            factor = size * pattern.scale * pattern.root[i] * pattern.signs[r * n_outputs + o]
-            for j in range(d):
-                add_at_places(places + (i * n_outputs + o) * n_places, n_places,
-                              factor * pattern.X[i * pattern.padded + j], out + j * stride)
+            factor = S.size * pattern.scale * pattern.root[i] * pattern.signs[r * n_outputs + o]
+            for j in range(pattern.n_features):
+                add_column(S, i * n_outputs + o, factor * pattern.X[i * pattern.padded + j], out + j * stride)
 
 
-def sparse_sign_normal(const double[:, ::1] X, const double[::1] root, const int64_t[::1] by_neuron,
-                       const int32_t[::1] samples, const int64_t[::1] by_sample, const int32_t[::1] neurons,
-                       const double[:, ::1] signs, double scale, Py_ssize_t d, const int32_t[:, ::1] places,
-                       double[:, ::1] out):
-    """Row (r, j) of `out`, which holds zeros, becomes S J[:, (r, j)]."""
-    cdef Py_ssize_t r, n_places = places.shape[1]
-    cdef double size = 1 / np.sqrt(n_places)
-    if samples.shape[0] == 0:
+def sparse_sign_normal(jacobian, const int32_t[:, ::1] places, double[:, ::1] out):
+    """Add S J[:, (r, j)] to row (r, j) of `out`; `places` hold S, see SparseSigns."""
+    cdef Pattern pattern = as_pattern(jacobian)
+    cdef Py_ssize_t r
+    if pattern.n_pairs == 0:
         return
-    cdef Pattern pattern = as_pattern(X, root, by_neuron, samples, by_sample, neurons, signs, scale)
-    for r in prange(by_neuron.shape[0] - 1, schedule="dynamic", nogil=True):
-        sketch_neuron(&pattern, d, r, &places[0, 0], n_places, size, &out[r * d, 0], out.shape[1])
+    cdef SparseSigns S = as_sparse_signs(places)
+    for r in prange(pattern.n_neurons, schedule="dynamic", nogil=True, num_threads=threads_for(sketch_work(&pattern, &S))):
+        sketch_neuron(&pattern, &S, r, &out[r * pattern.n_features, 0], out.shape[1])

@@ -125,7 +125,7 @@ def test_co_firing_is_counted_exactly_with_many_neurons_as_with_few(width, thres
     jacobian, J = both_jacobians(40, 3, width, 1, threshold, seed=width)
     J = columns(jacobian, J)
     matrix = np.full((len(J), len(J)), np.nan)
-    jacobian.fill_kernel(matrix)
+    KernelSystem(jacobian).fill(matrix)
     np.testing.assert_allclose(np.tril(matrix), np.tril(J @ J.T), rtol=1e-12, atol=ROUNDING)
 
 
@@ -169,8 +169,9 @@ def test_every_search_leads_to_the_same_jacobian(search):
     expected = Jacobian(Network(moved, signs, 2.0, 2.0, 1.0).firing(X), X, root, signs, 1.0, 3)
     assert 0 < len(expected.neurons) < 30
     assert jacobian.neurons.tolist() == expected.neurons.tolist()
-    for array, expected_array in zip(jacobian.arrays, expected.arrays, strict=True):
-        np.testing.assert_array_equal(array, expected_array)
+    for name in ("samples", "by_neuron", "by_sample", "neurons_of_sample", "signs", "X", "root"):
+        np.testing.assert_array_equal(getattr(jacobian, name), getattr(expected, name))
+    assert (jacobian.scale, jacobian.shape) == (expected.scale, expected.shape)
 
 
 # A pattern: for some of eight neurons, some of six samples.
