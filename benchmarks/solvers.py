@@ -25,10 +25,12 @@ from sklearn.utils import check_random_state
 from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
 from benchmarks.figures import numbers, panels, plain
 from benchmarks.tables import write_table
+from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._inputs import Lift
 from sksparsenn._jacobian import Jacobian
-from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
 from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal
+from sksparsenn._nystrom import NystromSolver
+from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._sklearn import single_blas_thread
 from sksparsenn._solver_choice import Problem, choose_solver, nanoseconds
 from sksparsenn._systems import smaller_system

@@ -7,8 +7,10 @@ import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._callbacks import Progress
-from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, NystromSolver, SketchSolver
+from sksparsenn._cholesky_solver import CholeskySolver
+from sksparsenn._nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._search import make_search
+from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
 from sksparsenn._solver_choice import AutomaticSolver
 from sksparsenn._training_state import recall

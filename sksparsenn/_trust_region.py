@@ -25,8 +25,8 @@ import numpy as np
 from sksparsenn._firing import Firing
 from sksparsenn._jacobian import Jacobian
 from sksparsenn._kernels import common_pairs
-from sksparsenn._linear_solvers import Singular, Solution
 from sksparsenn._network import Network, tangent_kernel_diagonal
+from sksparsenn._solution import Singular, Solution
 from sksparsenn._work import Work
 
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.

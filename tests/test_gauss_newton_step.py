@@ -10,23 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sksparsenn._cholesky import cholesky_upper, fill_upper
+from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._firing import Lists
 from sksparsenn._jacobian import Jacobian
 from sksparsenn._kernels import common_pairs
-from sksparsenn._linear_solvers import (
-    CholeskySolver,
-    NystromSolver,
-    Singular,
-    SketchSolver,
-    damped_factor,
-    upper_factor,
-)
 from sksparsenn._network import Network
+from sksparsenn._nystrom import NystromSolver
 from sksparsenn._points import padded_rows
 from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sketch import SKETCHES
+from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._sklearn import single_blas_thread
+from sksparsenn._solution import Singular
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
+from sksparsenn._triangles import damped_factor, upper_factor
 from sksparsenn._trust_region import moved_network, predicted_decrease, whole_step
 
 # Sums of at most a few hundred products of numbers of the order of one.
@@ -303,7 +300,7 @@ def test_cholesky_finds_a_matrix_singular_without_ridge_and_damping(n_outputs):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_second_damping_and_a_second_jacobian(solver):
-    """A solver that is asked again answers like one that is asked for the first time."""
+    """A solver takes further steps like one that takes its first."""
     solver = SOLVERS[solver](np.random.RandomState(0))
     for threshold in (0.3, 0.35):
         jacobian, J = both_jacobians(25, 4, 60, 1, threshold, seed=3)
