@@ -13,6 +13,7 @@ from sksparsenn._search import make_search
 from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
 from sksparsenn._solver_choice import AutomaticSolver
+from sksparsenn._systems import require_moderate_units
 from sksparsenn._training_state import recall
 from sksparsenn._trust_region import Data, Options, State, train
 
@@ -73,6 +74,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             data = Data(start.samples, start.targets, start.weights, start.n_lifted)
             options = Options(self._make_loss(), self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
             network = start.network
+            require_moderate_units(network.output_scale, start.weights, network.weights.dtype)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
             state = State(network, start.anchor)
             resumes = bool(start.memory)

@@ -36,9 +36,10 @@ class SketchSolver(PreconditionedSolver):
     def build(self):
         """Sketch A and keep the triangular factor of the sketch."""
         size = self.system.size
-        n_rows = int(np.ceil(self.sketch_size * size))
-        require_memory(8 * size * (n_rows + 2 * size), f"a sketch of {n_rows} rows of order {size} (solver='sketch')")
-        sketched = self.sketch(self.system, n_rows, self.random_state)
+        n_rows = np.ceil(self.sketch_size * size)  # infinite if that overflows
+        memory = 8 * size * (n_rows + 2 * size)
+        require_memory(memory, f"a sketch of {n_rows:.0f} rows of order {size} (solver='sketch')")
+        sketched = self.sketch(self.system, int(n_rows), self.random_state)
         self.undamped = upper_factor(sketched.T)
 
     def solve(self, product, right, strength):

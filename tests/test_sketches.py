@@ -7,7 +7,7 @@ from scipy.stats import binom
 
 from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._firing import Firing
-from sksparsenn._iterations import conjugate_gradients, gradient_iteration
+from sksparsenn._iterations import conjugate_gradients, gradient_iteration, norm
 from sksparsenn._jacobian import Jacobian
 from sksparsenn._network import Network, initial_weights
 from sksparsenn._nystrom import NystromSolver, nystrom_approximation, pivoted_cholesky
@@ -418,6 +418,37 @@ def test_the_gradient_iteration_converges_at_its_rate():
     np.testing.assert_allclose(A @ x, right, rtol=0, atol=1e-9 * np.linalg.norm(right))
     exact = upper_factor(np.asfortranarray(half))
     assert gradient_iteration(lambda v: A @ v, right, exact, 1e-8)[1] <= 1
+
+
+@pytest.mark.parametrize(("matrix_unit", "right_unit"), [(2.0**600, 2.0**-300), (2.0**-300, 2.0**600), (1.0, 2.0**900)])
+def test_iterations_have_the_same_bits_in_any_units(matrix_unit, right_unit):
+    """Powers of two change no bit but those of exponents, unless a square overflows or vanishes."""
+    half = spectrum(np.geomspace(1e-1, 1e1, 30))
+    A, right, near = half @ half, np.random.default_rng(1).standard_normal(30), spectrum(np.linspace(1, 3, 30), seed=1)
+    R = upper_factor(np.asfortranarray(near @ half))
+    start = np.random.default_rng(2).standard_normal(30)
+
+    def solved(unit, size):
+        def product(v):
+            return unit * (A @ v)
+
+        enough = 1e-8 * np.linalg.norm(right) * size
+        return (
+            conjugate_gradients(product, size * right, lambda r: r, enough),
+            conjugate_gradients(product, size * right, lambda r: r, enough, start=start * (size / unit)),
+            gradient_iteration(product, size * right, np.sqrt(unit) * R, 1e-8),
+        )
+
+    for one, other in zip(solved(1.0, 1.0), solved(matrix_unit, right_unit), strict=True):
+        assert one[1] > 3
+        np.testing.assert_array_equal(other[0], one[0] * (right_unit / matrix_unit))
+        assert other[1:] == one[1:]
+
+
+def test_norms_of_vectors_whose_squares_overflow_or_vanish():
+    for unit in (1e-320, 1e-200, 1.0, 1e200, 1e307):
+        assert norm(np.array([3.0, 0.0, -4.0]) * unit) == pytest.approx(5 * unit, rel=1e-3 if unit < 1e-300 else 1e-15)
+    assert norm(np.zeros(3)) == norm(np.empty(0)) == 0
 
 
 def test_a_nystrom_preconditioner_is_carried_over_to_other_neurons():
