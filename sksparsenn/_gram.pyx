@@ -340,11 +340,9 @@ cdef SparseSigns as_sparse_signs(const int32_t[:, ::1] places):
     return S
 
 
-cdef inline void add_column(const SparseSigns *S, Py_ssize_t column, double value, double *out) noexcept nogil:
-    # out[:] += value * S[:, column] / size
-    cdef const int32_t *place = S.places + column * S.n_places
+cdef inline void add_at_places(const int32_t *place, Py_ssize_t n_places, double value, double *out) noexcept nogil:
     cdef Py_ssize_t t
-    for t in range(S.n_places):
+    for t in range(n_places):
         out[place[t] >> 1] += -value if place[t] & 1 else value
 
 
@@ -355,13 +353,14 @@ cdef double sketch_work(const Pattern *pattern, const SparseSigns *S) noexcept n
 cdef void sketch_sample(const Pattern *pattern, const SparseSigns *S, Py_ssize_t i, Py_ssize_t o, double *out) noexcept nogil:
     # out[:] += S J^T[:, (i, o)]
     cdef int64_t k
-    cdef Py_ssize_t j, r, d = pattern.n_features
+    cdef Py_ssize_t j, r, d = pattern.n_features, n_places = S.n_places
+    cdef const int32_t *places = S.places
     cdef double factor = S.size * pattern.scale * pattern.root[i]
     for k in range(pattern.by_sample[i], pattern.by_sample[i + 1]):
         r = pattern.neurons[k]
         for j in range(d):
-            add_column(S, r * d + j, factor * pattern.signs[r * pattern.n_outputs + o] * pattern.X[i * pattern.padded + j],
-                       out)
+            add_at_places(places + (r * d + j) * n_places, n_places,
+                          factor * pattern.signs[r * pattern.n_outputs + o] * pattern.X[i * pattern.padded + j], out)
 
 
 def sparse_sign_kernel(jacobian, const int32_t[:, ::1] places, double[:, ::1] out):
@@ -380,14 +379,16 @@ cdef void sketch_neuron(const Pattern *pattern, const SparseSigns *S, Py_ssize_t
                         Py_ssize_t stride) noexcept nogil:
     # out[j, :] += S J[:, (r, j)] for all features j
     cdef int64_t k
-    cdef Py_ssize_t i, j, o, n_outputs = pattern.n_outputs
+    cdef Py_ssize_t i, j, o, n_outputs = pattern.n_outputs, d = pattern.n_features, n_places = S.n_places
+    cdef const int32_t *places = S.places
     cdef double factor
     for k in range(pattern.by_neuron[r], pattern.by_neuron[r + 1]):
         i = pattern.samples[k]
         for o in range(n_outputs):
             factor = S.size * pattern.scale * pattern.root[i] * pattern.signs[r * n_outputs + o]
-            for j in range(pattern.n_features):
-                add_column(S, i * n_outputs + o, factor * pattern.X[i * pattern.padded + j], out + j * stride)
+            for j in range(d):
+                add_at_places(places + (i * n_outputs + o) * n_places, n_places,
+                              factor * pattern.X[i * pattern.padded + j], out + j * stride)
 
 
 def sparse_sign_normal(jacobian, const int32_t[:, ::1] places, double[:, ::1] out):
