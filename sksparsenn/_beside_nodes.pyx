@@ -13,6 +13,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from sksparsenn._kernels cimport (
+    List,
+    Rows,
+    Step,
+    as_step,
+    moves_all,
     add_outputs,
     add_rows,
     block_bounds,
@@ -45,6 +50,9 @@ cdef int forward_block(const real *X, Py_ssize_t padded, const real *W, int64_t 
     cdef const real *w
     cdef real opposite
     cdef real *products
+    cdef Rows rows
+    cdef List one
+    rows.data, rows.padded = X, padded
     for r in range(first, last):
         most = max(most, max(singles[r], exceptions[r]))
     products = <real *>malloc((most + LANES) * sizeof(real))
@@ -54,13 +62,17 @@ cdef int forward_block(const real *X, Py_ssize_t padded, const real *W, int64_t 
     for r in range(first, last):
         w, listed, kept_starts[r] = W + r * padded, candidates + starts[r], place
         if singles[r]:
-            kept_singles[r] = keep_above(X, padded, w, listed, singles[r], cut, samples + place, products)
-            add_outputs(samples + place, products, kept_singles[r], shift, signs + r, 1, outputs)
+            one.items, one.count = listed, singles[r]
+            kept_singles[r] = keep_above(&rows, w, &one, cut, samples + place, products)
+            one.items, one.count = samples + place, kept_singles[r]
+            add_outputs(&one, products, shift, signs + r, 1, outputs)
             place += kept_singles[r]
         if exceptions[r]:
-            kept_exceptions[r] = keep_others(X, padded, w, listed + singles[r], exceptions[r], cut, samples + place, products)
+            one.items, one.count = listed + singles[r], exceptions[r]
+            kept_exceptions[r] = keep_others(&rows, w, &one, cut, samples + place, products)
             opposite = -signs[r]
-            add_outputs(samples + place, products, kept_exceptions[r], shift, &opposite, 1, outputs)
+            one.items, one.count = samples + place, kept_exceptions[r]
+            add_outputs(&one, products, shift, &opposite, 1, outputs)
             place += kept_exceptions[r]
     free(products)
     return 0
@@ -103,11 +115,16 @@ cdef void gradient_of(const real *X, Py_ssize_t padded, const int32_t *samples, 
                       real *gradient, real *part) noexcept nogil:
     # sign times the sum of residuals[i] x_i over the singles and the samples of the nodes, less that over the exceptions.
     cdef Py_ssize_t j
-    sum_gradient(X, padded, samples, singles, residuals, &sign, 1, gradient)
+    cdef Rows rows
+    cdef List one
+    rows.data, rows.padded, one.items, one.count = X, padded, samples, singles
+    sum_gradient(&rows, &one, residuals, &sign, 1, gradient)
     if n_nodes:
-        add_rows(node_sums, padded, nodes, n_nodes, sign, gradient)
+        rows.data, one.items, one.count = node_sums, nodes, n_nodes
+        add_rows(&rows, &one, sign, gradient)
     if exceptions:
-        sum_gradient(X, padded, samples + singles, exceptions, residuals, &sign, 1, part)
+        rows.data, one.items, one.count = X, samples + singles, exceptions
+        sum_gradient(&rows, &one, residuals, &sign, 1, part)
         for j in range(padded):
             gradient[j] -= part[j]
 
@@ -115,10 +132,10 @@ cdef void gradient_of(const real *X, Py_ssize_t padded, const int32_t *samples, 
 cdef int descend_chunk(real *W, const real *anchor, real *velocity, const real *X, Py_ssize_t padded, int64_t first,
                        int64_t last, const int64_t[::1] starts, const int64_t[::1] singles,
                        const int64_t[::1] exceptions, const int32_t *samples, const real *residuals, const real *signs,
-                       real s, real eta, real mu, bint nesterov, real a, const int64_t[::1] node_starts,
+                       const Step *step, const int64_t[::1] node_starts,
                        const int64_t[::1] node_counts, const int32_t *nodes, const real *node_sums) noexcept nogil:
     cdef int64_t r
-    cdef bint all_move = mu != 0 or a != 0  # else only those that fire
+    cdef bint all_move = moves_all(step)
     cdef real *gradient = <real *>malloc(2 * padded * sizeof(real))
     if gradient == NULL:
         return -1
@@ -126,7 +143,7 @@ cdef int descend_chunk(real *W, const real *anchor, real *velocity, const real *
         if all_move or singles[r] or node_counts[r]:
             gradient_of(X, padded, samples + starts[r], singles[r], exceptions[r], residuals, signs[r], node_sums,
                         nodes + node_starts[r], node_counts[r], gradient, gradient + padded)
-            move(W + r * padded, anchor + r * padded, velocity + r * padded, gradient, padded, s, eta, mu, nesterov, a)
+            move(W + r * padded, anchor + r * padded, velocity + r * padded, gradient, padded, step)
     free(gradient)
     return 0
 
@@ -135,13 +152,13 @@ def descend_beside_nodes(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1]
                          const int64_t[::1] starts, const int64_t[::1] singles, const int64_t[::1] exceptions,
                          const int32_t[::1] samples, const int64_t[::1] node_starts,
                          const int64_t[::1] node_counts, const int32_t[::1] nodes, const real[:, ::1] node_sums,
-                         const real[:, ::1] residuals, const real[:, ::1] signs, double scale, double learning_rate,
-                         double momentum, bint nesterov, double alpha):
+                         const real[:, ::1] residuals, const real[:, ::1] signs, step):
     """One step of gradient descent with momentum, as `_kernels.descend_firing` takes it, for one output.
 
     What `forward_beside_nodes` kept counts, and the nodes by their rows of `node_sums`.
     """
     cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], chunk
+    cdef Step taken = as_step(step)
     cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
     cdef const int32_t *nodes_ = &nodes[0] if nodes.shape[0] else NULL
     cdef int failed = 0
@@ -150,7 +167,6 @@ def descend_beside_nodes(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1]
     for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
         failed |= descend_chunk(&W[0, 0], &anchor[0, 0], &velocity[0, 0], &X[0, 0], padded, chunk * CHUNK,
                                 min((chunk + 1) * CHUNK, m), starts, singles, exceptions, samples_, &residuals[0, 0],
-                                &signs[0, 0], <real>scale, <real>learning_rate, <real>momentum, nesterov, <real>alpha,
-                                node_starts, node_counts, nodes_, &node_sums[0, 0]) < 0
+                                &signs[0, 0], &taken, node_starts, node_counts, nodes_, &node_sums[0, 0]) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")

@@ -40,7 +40,8 @@ cdef void solve_tile(const double *L, double *B, int n, int rows, int order) noe
     dtrsm(b"R", b"L", b"T", b"N", &rows, &order, &one, <double *>L, &n, B, &n)
 
 
-cdef void update_tile(const double *A, const double *B, double *C, int n, int rows, int columns, int depth) noexcept nogil:
+cdef void update_tile(const double *A, const double *B, double *C, int n, int rows, int columns,
+                      int depth) noexcept nogil:
     # C <- C - A B^T, of which only the lower triangle counts if C lies on the diagonal.
     cdef double one = 1, minus = -1
     if A == B:
@@ -79,7 +80,8 @@ def cholesky_upper(double[:, ::1] A):
         below = n - (k + 1) * TILE
         for i in prange(k + 1, n_tiles, schedule="dynamic", nogil=True,
                         num_threads=threads_for_tiles(rest, <double>below * TILE * TILE / 2)):
-            solve_tile(corner + k * TILE * (n + 1), corner + i * TILE + k * TILE * n, <int>n, extent(i, n), extent(k, n))
+            solve_tile(corner + k * TILE * (n + 1), corner + i * TILE + k * TILE * n, <int>n, extent(i, n),
+                       extent(k, n))
         for pair in prange(rest * rest, schedule="dynamic", nogil=True,
                            num_threads=threads_for_tiles(rest * (rest + 1) // 2, <double>below * below * TILE / 2)):
             i = k + 1 + pair // rest

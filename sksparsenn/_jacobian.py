@@ -6,11 +6,23 @@ columns.  All of it is float64, whatever the precision of the network: Gauss-New
 squares the condition number.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
 from sksparsenn._firing import Lists
 from sksparsenn._kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
+
+
+class LinearNetwork(NamedTuple):
+    """Weights whose outputs are linear in them: every listed pair counts, with shift zero."""
+
+    weights: np.ndarray
+    signs: np.ndarray
+    shift: float
+    threshold: float
+    scale: float
 
 
 class Jacobian:
@@ -56,18 +68,18 @@ class Jacobian:
     def product(self, U):
         """Return J u as one vector, for U with a padded row for each of `neurons`."""
         if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
-            lists = self.lists_of_neurons
-            room = np.empty(room_for(lists.counts), dtype=np.int32)
-            out = forward_of_candidates(self.X, U, *lists, -np.inf, room, 0.0, self.signs, self.scale)[2]
+            room = np.empty(room_for(self.lists_of_neurons.counts), dtype=np.int32)
+            linear = LinearNetwork(U, self.signs, 0.0, -np.inf, self.scale)
+            out = forward_of_candidates(self.X, self.lists_of_neurons, linear, room)[2]
             return (self.root[:, None] * out).ravel()
         # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
-        sums = firing_gradient(U, *self.lists_of_samples, self.signs, self._ones)
+        sums = firing_gradient(U, self.lists_of_samples, self.signs, self._ones)
         return self._factor[:, 0] * np.einsum("ij,ij->i", sums, self.X)
 
     def transpose_product(self, v):
         """Return J^T v as a padded row for each of `neurons`."""
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
-        return firing_gradient(self.X, *self.lists_of_neurons, v, self.signs)
+        return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
 
     def packed(self, U):
         """Return padded rows as one vector without the padding."""

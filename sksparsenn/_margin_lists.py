@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from sksparsenn._firing import Firing, Lists
+from sksparsenn._firing import Candidates, Lists
 from sksparsenn._gap_lists import GapLists
 from sksparsenn._margin import lead_reference, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
-from sksparsenn._samples import DenseSamples, SparseSamples, take
+from sksparsenn._samples import DenseSamples
+from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._work import Work
 
 # Neurons are asked every so many queries whether a narrower margin would do by now.
@@ -258,25 +259,23 @@ class MarginLists:
     # -- queries ------------------------------------------------------------------------
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
-    def candidates(self, W, samples=None):
-        """Samples, all or those named; the lists for padded weights W, cut down to those samples; the work it took."""
+    def candidates(self, W, chosen=None):
+        """Return candidates for padded weights W, among all samples or those chosen, and the work it took."""
         work = self._update(W) + self._work_to_report
         self._work_to_report = Work(0, 0, 0)
         lists = Lists(self._rows, self._lists.starts, self._lists.counts, self._lists.items)
-        X = self._X.rows
-        if samples is not None:
+        samples = self._X
+        if chosen is not None:
             position = np.full(self.n_samples, -1, dtype=np.int32)
-            position[samples] = np.arange(len(samples))
-            X = take(X, samples)
-            lists = Lists(lists.rows, *restrict_lists(lists.rows, lists.starts, lists.counts, lists.samples, position))
-        return X, lists, work + Work(int(lists.counts.sum()), 0, 0)
+            position[chosen] = np.arange(len(chosen))
+            samples, lists = samples[chosen], Lists(lists.rows, *restrict_lists(*lists, position))
+        return Candidates(samples, lists), work + Work(int(lists.counts.sum()), 0, 0)
 
-    def firing(self, W, samples=None):
-        """The firing pattern for padded weights W, and the work it took; of some samples only if they are named."""
-        X, lists, work = self.candidates(W, samples)
-        pattern = Firing.among(lists, X, W, self.threshold)
-        if samples is None:
-            self.learn(pattern.counts)
+    def firing(self, W):
+        """The firing pattern for padded weights W, and the work it took."""
+        candidates, work = self.candidates(W)
+        pattern = candidates.firing(W, self.threshold)
+        self.learn(pattern.counts)
         return pattern, work
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -309,7 +308,7 @@ class MarginLists:
         work : Work
             Named tuple of counts; only if `return_work`.
         """
-        W = as_points(W, "W", self.n_features, self._X.rows.dtype)
+        W = as_points(W, "W", self.n_features, self._X.dtype)
         if len(W) != self.n_neurons:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)

@@ -67,9 +67,9 @@ class MarginNodes(MarginLists):
         return int(self._held.sum())
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    def candidates(self, W, samples=None):
-        """All samples in the order of the tree; for padded weights W the lists; the work it took, nodes included."""
+    def candidates(self, W):
+        """The lists for padded weights W, samples in the order of the tree; the work it took, nodes included."""
         if self._stores is None:
             self._make_lists()
-        X, lists, work = super().candidates(W)
-        return X, lists, work + Work(0, self._stores[1].n_items, 0)
+        candidates, work = super().candidates(W)
+        return candidates.lists, work + Work(0, self._stores[1].n_items, 0)

@@ -11,7 +11,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from sksparsenn._kernels cimport add_rows, add_to_rows, products, real
+from sksparsenn._kernels cimport List, Rows, add_rows, add_to_rows, products, real
 
 cdef enum:
     BLOCKS = 8  # blocks of neurons whose weights are summed apart, so that the sums do not depend on the number of threads
@@ -23,11 +23,13 @@ cdef void sum_block(const real *W, const real *signs, Py_ssize_t padded, const i
                     const int32_t[::1] nodes, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n_nodes, real *sums,
                     real *ones) noexcept nogil:
     cdef Py_ssize_t r
+    cdef List one
     memset(sums, 0, n_nodes * padded * sizeof(real))
     memset(ones, 0, n_nodes * sizeof(real))
     for r in range(first, last):
         if counts[r]:
-            add_to_rows(W + r * padded, signs[r], padded, &nodes[starts[r]], counts[r], sums, ones)
+            one.items, one.count = &nodes[starts[r]], counts[r]
+            add_to_rows(W + r * padded, signs[r], padded, &one, sums, ones)
 
 
 cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_ssize_t last, real *total) noexcept nogil:
@@ -73,9 +75,12 @@ cdef void add_leaf_outputs(const real *X, Py_ssize_t padded, const real *weights
                            real *outputs) noexcept nogil:
     cdef real[CHUNK] part
     cdef Py_ssize_t chunk, first, i
+    cdef Rows rows
+    rows.padded = padded
     for chunk in range((n + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
-        products(X + first * padded, padded, weights, min(CHUNK, n - first), part)
+        rows.data = X + first * padded
+        products(&rows, weights, min(CHUNK, n - first), part)
         for i in range(min(CHUNK, n - first)):
             outputs[first + i] += scale * (part[i] - shift * number)
 
@@ -124,9 +129,13 @@ def gradient_of_nodes(const real[:, ::1] node_sums, const int64_t[::1] starts, c
                       const real[:, ::1] signs, real[:, ::1] gradient):
     """gradient[r] += signs[r] times the sum of the rows of `node_sums` that the list of r names."""
     cdef Py_ssize_t m = gradient.shape[0], padded = gradient.shape[1], r
+    cdef Rows rows
+    cdef List one
+    rows.data, rows.padded = &node_sums[0, 0], padded
     for r in prange(m, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=nodes.shape[0] * padded > WORTH_THREADS):
         if counts[r]:
-            add_rows(&node_sums[0, 0], padded, &nodes[starts[r]], counts[r], signs[r, 0], &gradient[r, 0])
+            one.items, one.count = &nodes[starts[r]], counts[r]
+            add_rows(&rows, &one, signs[r, 0], &gradient[r, 0])
 
 
 def neurons_in_nodes(const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] nodes, Py_ssize_t leaf_size,

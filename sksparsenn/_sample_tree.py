@@ -11,7 +11,7 @@ from sksparsenn._node_sums import (
     sums_of_weights,
     sums_over_nodes,
 )
-from sksparsenn._points import aligned_zeros, significant_columns
+from sksparsenn._points import aligned_zeros
 from sksparsenn._samples import DenseSamples
 
 # For smaller leaves, the sums at the nodes cost as much as they save; larger ones are not found by the scan.
@@ -33,22 +33,22 @@ class SampleTree:
     all but a few samples of S, theirs are taken off again, one by one.
     """
 
-    def __init__(self, rows):
-        n_samples = len(rows)
+    def __init__(self, samples):
+        rows, n_samples = samples.rows, len(samples)
         self.leaf_size = SMALLEST_LEAF
         while self.leaf_size < LARGEST_LEAF and self.leaf_size * MANY_LEAVES < n_samples:
             self.leaf_size *= 2
         self.n_leaves = 1
         while self.leaf_size * self.n_leaves < n_samples:
             self.n_leaves *= 2
-        n_significant = significant_columns(rows)
+        n_significant = samples.n_significant
         # The samples in order; while they are ordered, three copies in single precision.
         needed = rows.nbytes + 3 * 4 * n_samples * n_significant
         require_memory(needed, f"a tree over {n_samples} samples of {n_significant} features")
         self.order = order_by_halving(rows[:, :n_significant], self.leaf_size, np.float32)
         ordered = aligned_zeros(rows.shape, rows.dtype)
         np.take(rows, self.order, axis=0, out=ordered)
-        self.samples = DenseSamples(ordered, n_significant)
+        self.samples = DenseSamples(ordered, samples.n_features, n_significant)
 
     @property
     def rows(self):

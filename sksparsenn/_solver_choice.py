@@ -32,7 +32,7 @@ STEP = 60e3
 STEPS, SKETCH_STEPS = 30, 25
 
 
-class Problem(NamedTuple):
+class Sizes(NamedTuple):
     """The sizes from which the model computes times."""
 
     n_samples: int
@@ -53,10 +53,10 @@ class Problem(NamedTuple):
         return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
 
 
-def nanoseconds(problem, sketch_size, steps=STEPS):
+def nanoseconds(sizes, sketch_size, steps=STEPS):
     """Return the modelled time of a step with each solver, if "nystrom" needs so many steps of its iteration."""
-    n, d, o, m, pairs = problem
-    order, rank = problem.order, min(FIRST_RANK, problem.order)
+    n, d, o, m, pairs = sizes
+    order, rank = sizes.order, min(FIRST_RANK, sizes.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
     product = STEP + PRODUCT * pairs * (d + 8) * o
     if n * o <= m * d:
@@ -78,12 +78,12 @@ def nanoseconds(problem, sketch_size, steps=STEPS):
     }
 
 
-def choose_solver(problem, sketch_size, steps=STEPS):
+def choose_solver(sizes, sketch_size, steps=STEPS):
     """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
     memory = available_memory()
-    if memory is not None and 8 * problem.order**2 > memory / 2:
+    if memory is not None and 8 * sizes.order**2 > memory / 2:
         return "nystrom"
-    times = nanoseconds(problem, sketch_size, steps)
+    times = nanoseconds(sizes, sketch_size, steps)
     return min(times, key=times.get)
 
 
@@ -108,7 +108,7 @@ class AutomaticSolver:
 
     def refresh(self, jacobian):
         """Choose a solver for a new Jacobian."""
-        name = choose_solver(Problem.of(jacobian), self.sketch_size, self.steps)
+        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps)
         if name not in self.solvers:
             self.solvers[name] = self.make_solver(name)
         self.solver = self.solvers[name]

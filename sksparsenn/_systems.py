@@ -97,7 +97,7 @@ class NormalSystem:
         """Return the diagonal of J^T J."""
         J = self.jacobian
         ones = np.ones((len(J.neurons), 1))
-        squares = firing_gradient(J.X**2, *J.lists_of_neurons, J.root[:, None] ** 2, ones)
+        squares = firing_gradient(J.X**2, J.lists_of_neurons, J.root[:, None] ** 2, ones)
         return J.scale**2 * J.n_outputs * J.packed(squares)
 
     def rows(self, entries):

@@ -11,7 +11,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from sksparsenn._kernels cimport products, real
+from sksparsenn._kernels cimport Rows, products, real
 from sksparsenn._scan cimport IntList, append, assemble, free_lists, reserve
 
 cdef enum:
@@ -57,9 +57,11 @@ cdef int renew_sample(const real *x, const real *W, Py_ssize_t padded, const int
                       Py_ssize_t n_levels, Py_ssize_t fan_out) noexcept nogil:
     cdef Py_ssize_t k, level
     cdef real *fresh = <real *>malloc(n_rows * sizeof(real))
+    cdef Rows weights
+    weights.data, weights.padded = W, padded
     if fresh == NULL:
         return -1
-    products(W, padded, x, n_rows, fresh)
+    products(&weights, x, n_rows, fresh)
     for k in range(n_rows):
         tables[0][i * strides[0] + rows[k]] = fresh[k]
     free(fresh)

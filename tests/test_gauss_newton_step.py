@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._cholesky import cholesky_upper, fill_upper
 from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._firing import Lists
@@ -17,10 +18,11 @@ from sksparsenn._kernels import common_pairs
 from sksparsenn._network import Network
 from sksparsenn._nystrom import NystromSolver
 from sksparsenn._points import padded_rows
+from sksparsenn._problem import LinearModel
+from sksparsenn._samples import DenseSamples
 from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sketch import SKETCHES
 from sksparsenn._sketched_qr import SketchSolver
-from sksparsenn._sklearn import single_blas_thread
 from sksparsenn._solution import Singular
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
 from sksparsenn._triangles import damped_factor, upper_factor
@@ -53,7 +55,7 @@ def both_jacobians(n, d, width, n_outputs, threshold, seed, silent=True, weighte
     root = rng.uniform(0.5, 2.0, len(X)) if weighted else np.ones(len(X))
     J = dense.jacobian(W, signs, X, root, threshold, scale)
     X, W = padded_rows(X), padded_rows(W)
-    firing = Network(W, signs, threshold, threshold, 1.0).firing(X)
+    firing = Network(W, signs, threshold, threshold, 1.0).firing(DenseSamples(X))
     return Jacobian(firing, X, root, signs, scale, d), J
 
 
@@ -157,13 +159,14 @@ def test_every_search_leads_to_the_same_jacobian(search):
     """Patterns differ in how they are kept, with gaps or without; the arrays made of them do not."""
     rng = np.random.default_rng(0)
     X, W = padded_rows(rng.standard_normal((40, 3))), padded_rows(rng.standard_normal((30, 3)))
-    moved = W + 0.2 * rng.standard_normal(W.shape)
-    searched = make_search(search, X, W, 2.0, in_batches=False)
-    searched.firing(W)
-    searched.moved(moved, np.arange(30))
+    samples, moved = DenseSamples(X), W + 0.2 * rng.standard_normal(W.shape)
+    searched = make_search(search, samples, W, 2.0, in_batches=False)
+    searched.learn(searched.candidates(W)[0].firing(W, 2.0))
+    if searched.follows_moves:
+        searched.moved(moved, np.arange(30))
     root, signs = np.ones(40), np.ones((30, 1))
-    jacobian = Jacobian(searched.firing(moved)[0], X, root, signs, 1.0, 3)
-    expected = Jacobian(Network(moved, signs, 2.0, 2.0, 1.0).firing(X), X, root, signs, 1.0, 3)
+    jacobian = Jacobian(searched.candidates(moved)[0].firing(moved, 2.0), X, root, signs, 1.0, 3)
+    expected = Jacobian(Network(moved, signs, 2.0, 2.0, 1.0).firing(samples), X, root, signs, 1.0, 3)
     assert 0 < len(expected.neurons) < 30
     assert jacobian.neurons.tolist() == expected.neurons.tolist()
     for name in ("samples", "by_neuron", "by_sample", "neurons_of_sample", "signs", "X", "root"):
@@ -186,7 +189,7 @@ def test_common_pairs_are_those_of_sets(one, other, gap):
         return Lists(np.array(rows, dtype=np.int64), starts, counts, np.array(samples, dtype=np.int32))
 
     pairs = [{(r, i) for r in pattern for i in pattern[r]} for pattern in (one, other)]
-    assert common_pairs(*as_lists(one), *as_lists(other)) == len(pairs[0] & pairs[1])
+    assert common_pairs(as_lists(one), as_lists(other)) == len(pairs[0] & pairs[1])
 
 
 # -- Cholesky ------------------------------------------------------------------------------------
@@ -276,7 +279,7 @@ def test_step_agrees_with_dense_least_squares(solver, system, n_outputs, ridge, 
     assert not step[:, d:].any()  # padding stays zero
     assert np.linalg.norm(step[:, :d].ravel() - expected) <= 1e-8 * np.linalg.norm(expected)
 
-    predicted = predicted_decrease(jacobian, residuals, travelled, step, ridge)
+    predicted = predicted_decrease(LinearModel(jacobian, residuals), travelled, step, ridge)
     before, after = (
         dense.model(J, residuals, travelled[:, :d].ravel(), u, ridge, 0.0) for u in (0 * expected, expected)
     )
@@ -312,7 +315,7 @@ def test_a_second_damping_and_a_second_jacobian(solver):
             assert np.linalg.norm(step - expected) <= 1e-8 * np.linalg.norm(expected)
 
 
-def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
+def test_a_search_learns_of_all_neurons_that_differ_from_what_it_knows():
     """After a step that was taken back, those that it moved differ, whether the next step moves them or not."""
     rng = np.random.default_rng(0)
     network = Network(rng.standard_normal((6, 8)), np.ones((6, 1)), 0.0, 0.0, 1.0)
@@ -322,7 +325,7 @@ def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
         known[rows] = weights[rows]
         calls.append(rows.tolist())
 
-    state = SimpleNamespace(told=None)
+    state = SimpleNamespace(tried=None)
     for rows, kept in (([1, 2], False), ([2, 3], False), ([4], True), ([0], False), ([0], True)):
         step = np.zeros((6, 8))
         step[rows] = rng.standard_normal((len(rows), 8))
@@ -330,5 +333,5 @@ def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
         np.testing.assert_array_equal(trial.weights, network.weights + step)
         np.testing.assert_array_equal(known, trial.weights)
         if kept:
-            network, state.told = trial, None
+            network, state.tried = trial, None
     assert calls == [[1, 2], [1, 2, 3], [2, 3, 4], [0], [0]]  # and of no others

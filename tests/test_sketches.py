@@ -5,6 +5,7 @@ import pytest
 from scipy.linalg import hadamard, solve_triangular
 from scipy.stats import binom
 
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._firing import Firing
 from sksparsenn._iterations import conjugate_gradients, gradient_iteration, norm
@@ -13,9 +14,9 @@ from sksparsenn._network import Network, initial_weights
 from sksparsenn._nystrom import NystromSolver, nystrom_approximation, pivoted_cholesky
 from sksparsenn._points import padded_rows
 from sksparsenn._preconditioned import PreconditionedSolver
+from sksparsenn._samples import DenseSamples
 from sksparsenn._sketch import NONZEROS, SKETCHES, walsh_hadamard
 from sksparsenn._sketched_qr import SketchSolver
-from sksparsenn._sklearn import single_blas_thread
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
 from sksparsenn._triangles import damped_factor, upper_factor
 
@@ -37,7 +38,7 @@ def identity(n, d=1):
     assert n % d == 0
     width = n // d
     X = padded_rows(np.tile(np.eye(d), (width, 1)))
-    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None)
+    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None, None)
     return Jacobian(firing, X, np.ones(n), np.ones((width, 1)), 1.0, d)
 
 
@@ -51,7 +52,7 @@ def network_jacobian(n, d, width, n_outputs, shift, seed=0, silent=slice(0)):
     X = padded_rows(X / np.linalg.norm(X, axis=1, keepdims=True))
     weights, signs = initial_weights(width, d, n_outputs, "gaussian", np.random.RandomState(seed), np.float64)
     weights[silent] = 0
-    firing = Network(weights, signs, shift, shift, 1.0).firing(X)
+    firing = Network(weights, signs, shift, shift, 1.0).firing(DenseSamples(X))
     jacobian = Jacobian(firing, X, rng.uniform(0.5, 2.0, n), signs, 1 / np.sqrt(width), d)
     J = jacobian.rows(0, jacobian.shape[0]).toarray()  # has its own tests
     return jacobian, {"kernel": J.T, "normal": J}

@@ -85,13 +85,13 @@ INLINE void add_long_row_product(const double *U, const int32_t *list, int64_t c
  * that fire on i.  Rows of U and out hold `units` vectors of four.
  */
 CLONES
-void add_normal_product(const Pattern *pattern, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
+void add_normal_product(const Jacobian *J, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
                         double *out, ptrdiff_t units)
 {
-    const double *X = pattern->X;
-    const ptrdiff_t padded = pattern->padded;
-    const int64_t *by_sample = pattern->by_sample;
-    const int32_t *neurons = pattern->neurons;
+    const double *X = J->X;
+    const ptrdiff_t padded = J->padded;
+    const int64_t *by_sample = J->by_sample;
+    const int32_t *neurons = J->neurons;
 #define FOR_SAMPLES(ADD, UNITS) \
     for (ptrdiff_t i = first; i < last; i++) \
         ADD(U, neurons + by_sample[i], by_sample[i + 1] - by_sample[i], X + i * padded, weights[i], out, UNITS)
@@ -135,7 +135,7 @@ INLINE void count_common_words(const uint64_t *set, const uint64_t *sets, ptrdif
     }
 }
 
-/* counts[j] = how many members `set` shares with the j-th of the `sets`, which have a bit for each and `words` words. */
+/* counts[j] = how many members `set` shares with the j-th of the `sets`; a set has `words` words, a bit for each member. */
 CLONES
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts)
 {

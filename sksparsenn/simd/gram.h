@@ -24,7 +24,7 @@ typedef struct {
     const int32_t *neurons;
     const uint64_t *bits; /* `words` for each sample, a bit for each neuron that fires; NULL: use the lists */
     ptrdiff_t words;
-} Pattern;
+} Jacobian;
 
 /* Start to load the cache line at an address that will be read soon. */
 static inline void fetch_ahead(const void *address)
@@ -33,7 +33,7 @@ static inline void fetch_ahead(const void *address)
 }
 
 void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
-void add_normal_product(const Pattern *pattern, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
+void add_normal_product(const Jacobian *J, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
                         double *out, ptrdiff_t units);
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts);
 void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
