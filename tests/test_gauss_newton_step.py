@@ -315,7 +315,7 @@ def test_a_second_damping_and_a_second_jacobian(solver):
             assert np.linalg.norm(step - expected) <= 1e-8 * np.linalg.norm(expected)
 
 
-def test_a_search_learns_of_all_neurons_that_differ_from_what_it_knows():
+def test_the_search_is_updated_with_all_neurons_that_differ_from_what_it_knows():
     """After a step that was taken back, those that it moved differ, whether the next step moves them or not."""
     rng = np.random.default_rng(0)
     network = Network(rng.standard_normal((6, 8)), np.ones((6, 1)), 0.0, 0.0, 1.0)
@@ -329,7 +329,7 @@ def test_a_search_learns_of_all_neurons_that_differ_from_what_it_knows():
     for rows, kept in (([1, 2], False), ([2, 3], False), ([4], True), ([0], False), ([0], True)):
         step = np.zeros((6, 8))
         step[rows] = rng.standard_normal((len(rows), 8))
-        trial = moved_network(network, step, state, SimpleNamespace(moved=moved))
+        trial = moved_network(network, step, SimpleNamespace(moved=moved), state)
         np.testing.assert_array_equal(trial.weights, network.weights + step)
         np.testing.assert_array_equal(known, trial.weights)
         if kept:

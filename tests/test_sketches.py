@@ -38,7 +38,8 @@ def identity(n, d=1):
     assert n % d == 0
     width = n // d
     X = padded_rows(np.tile(np.eye(d), (width, 1)))
-    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None, None)
+    lists = np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32)
+    firing = Firing(*lists, None, DenseSamples(X))
     return Jacobian(firing, X, np.ones(n), np.ones((width, 1)), 1.0, d)
 
 
