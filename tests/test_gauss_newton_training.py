@@ -9,8 +9,8 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksparsenn import SketchedGaussNewtonRegressor
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._search import make_search
-from sksparsenn._sklearn import single_blas_thread
 
 SEARCHES = ("margin", "max_tree", "brute")
 SOLVERS = {
