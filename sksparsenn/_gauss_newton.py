@@ -140,8 +140,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
         def line(state):
             step = state.history[-1]
             score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
+            objective = state.point.objective(state.ridge)
             return (
-                f"iteration {n_before + len(state.history)}: objective {state.point.objective(state.ridge):.6g}, {score}"
+                f"iteration {n_before + len(state.history)}: objective {objective:.6g}, {score}"
                 f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
                 f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
                 f"{perf_counter() - begin:.2f} s"
