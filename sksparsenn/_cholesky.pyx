@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Cholesky factors in tiles, through the BLAS and LAPACK of SciPy.
 
 The tiles are the unit of work of our threads, and BLAS works on one tile with one thread:

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What a network computes from lists of firing (neuron, sample) pairs.
 
 A firing pattern is stored neuron by neuron, in compressed rows that may have gaps:
