@@ -176,7 +176,7 @@ def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, const int64
     cdef int64_t[::1] places = places_of(counts, bounds)
     fired_starts, fired = np.zeros(n_rows, dtype=np.int64), np.zeros(n_rows, dtype=np.int64)
     cdef int64_t[::1] starts_view = fired_starts, fired_view = fired
-    if candidates.shape[0] == 0:
+    if candidates.shape[0] == 0 or X.shape[0] == 0:  # lists may have room for samples that there are not
         return fired_starts, fired
     for block in prange(n_blocks, schedule="dynamic", nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
         for k in range(bounds[block], bounds[block + 1]):
