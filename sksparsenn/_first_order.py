@@ -1,5 +1,6 @@
 """First-order training: gradient descent and SGD over firing pairs, for the regressor and the classifier."""
 
+import warnings
 from numbers import Integral, Real
 from time import perf_counter
 
@@ -11,6 +12,9 @@ from sksparsenn._descent import OUTPUT_RULES, Data, Options, State, Stopping, de
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
 from sksparsenn._training_state import recall
+
+# So many may be drawn from a table with fewer samples, as they are by default.
+FEW_DRAWN = 200
 
 
 class SparseShiftedReLU(BaseShiftedReLU):
@@ -69,7 +73,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), float(start.weights.sum()))
-            network, options = start.network, self._options()
+            network, options = start.network, self._options(self._clipped_batch_size(len(data.X)))
             search = self._make_search(start, in_batches=self.solver == "sgd")
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = OUTPUT_RULES[self.average]()
@@ -116,7 +120,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             )
             weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
             data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
-            network, options = start.network, self._options(stream=True)
+            network, options = start.network, self._options(self.batch_size, stream=True)
             search = self._make_search(start, in_batches=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = OUTPUT_RULES[self.average]()
@@ -131,14 +135,23 @@ class SparseShiftedReLU(BaseShiftedReLU):
             self._training = self._memory(start, network.weights, kept, state, output_rule)
         return self
 
-    def _options(self, stream=False):
+    def _clipped_batch_size(self, n_samples):
+        """`batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
+        largest = max(n_samples, FEW_DRAWN)
+        if self.solver != "sgd" or self.batch_size <= largest:
+            return self.batch_size
+        why = f"which is enough for {n_samples} distinct samples"
+        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=2)
+        return largest
+
+    def _options(self, batch_size, stream=False):
         return Options(
             loss=self._make_loss(),
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
             alpha=self.alpha,
-            batch_size=self.batch_size if self.solver == "sgd" else None,
+            batch_size=batch_size if self.solver == "sgd" else None,
             max_iter=1 if stream else self.max_iter,
             stream=stream,
         )
