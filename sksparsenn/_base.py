@@ -94,7 +94,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             X, targets, weights = in_canonical_order(X, targets, weights)
         samples = lift(X, X.dtype)
         n_lifted = X.shape[1] + lift.n_added
-        require_training_memory(samples, self.width, validates=held_out is not None)
+        require_training_memory(samples, self.width, X.shape[1], validates=held_out is not None)
         objective_targets = self._objective_targets(targets, units, X.dtype)
         key = "stream" if stream else self._training_key(samples, objective_targets, weights, held_out)
         memory = memory if memory.get("key") == key else {}

@@ -55,7 +55,8 @@ class CholeskySolver:
         size = self.system.size
         if len(self.matrix) != size:
             self.matrix = np.empty((0, 0))  # free the old one first
-            require_memory(8 * size**2, f"a Gauss-Newton matrix of order {size} (solver='cholesky')")
+            purpose = f"a Gauss-Newton matrix of order {size} (solver='cholesky')"
+            require_memory(8 * size**2, purpose, "use solver='nystrom' or lower width")
             self.matrix = np.empty((size, size))
         self.system.fill(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
@@ -141,7 +142,8 @@ class SketchSolver(PreconditionedSolver):
     def build(self):
         size = self.system.size
         n_rows = int(np.ceil(self.sketch_size * size))
-        require_memory(8 * size * (n_rows + 2 * size), f"a sketch of {n_rows} rows of order {size} (solver='sketch')")
+        purpose = f"a sketch of {n_rows} rows of order {size} (solver='sketch')"
+        require_memory(8 * size * (n_rows + 2 * size), purpose, "use solver='nystrom' or lower sketch_size or width")
         sketched = self.sketch(self.system, n_rows, self.random_state)
         self.undamped = upper_factor(sketched.T)
 
@@ -181,7 +183,8 @@ class NystromSolver(PreconditionedSolver):
                 self.rank = max(FIRST_RANK, self.rank // 2)
         rank = min(self.rank, self.system.size)
         size = self.system.size
-        require_memory(24 * rank * size, f"a Nystrom approximation of rank {rank} and order {size} (solver='nystrom')")
+        purpose = f"a Nystrom approximation of rank {rank} and order {size} (solver='nystrom')"
+        require_memory(24 * rank * size, purpose, "raise shift or lower width")
         self.values, self.basis = nystrom_approximation(self.system, rank, self.random_state)
 
     def carried_over(self, before):

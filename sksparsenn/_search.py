@@ -231,7 +231,7 @@ def make_search(name, X, W, threshold, *, in_batches, all_move=True, forward_onl
     return SEARCHES[name](X, W, threshold)
 
 
-def require_training_memory(X, width, *, validates=False):
+def require_training_memory(X, width, n_features, *, validates=False):
     """Refuse before allocating what training needs beyond the search: weights, their start, velocity and gradient.
 
     Where samples are sparse, arrays of this size are what counts, and those are included that
@@ -240,4 +240,5 @@ def require_training_memory(X, width, *, validates=False):
     one neuron at a time.
     """
     arrays = 7 + 2 * validates if isinstance(X, SparseSamples) else 4
-    require_memory(arrays * width * X.shape[1] * X.itemsize, f"training {width} neurons on {X.shape[1]} features")
+    n_bytes = arrays * width * X.shape[1] * X.itemsize
+    require_memory(n_bytes, f"training {width} neurons on {n_features} features", "lower width")
