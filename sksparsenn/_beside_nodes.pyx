@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The passes over a neuron's singles and exceptions, beside the nodes that stand for all their samples.
 
 A neuron fires on its singles with <w_r, x_i> > threshold, and on all samples of its nodes but for the exceptions

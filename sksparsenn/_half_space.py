@@ -1,6 +1,6 @@
 """HalfSpaceIndex: exact half-space reporting, by a tree where that pays and by a scan elsewhere."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class HalfSpaceIndex:
 
     leaf_size : int, default=64
         Points per leaf, rounded up to whole blocks (16 points in float32, 8 in
-        float64).
+        float64); no more than there are points.
 
     method : {"auto", "tree", "scan"}, default="auto"
         "tree" walks a tree of boxes and balls, "scan" evaluates every point in
@@ -85,16 +85,15 @@ class HalfSpaceIndex:
 
     def __init__(self, points, *, leaf_size=64, method="auto"):
         points = as_points(points, "points")
-        if not (isinstance(leaf_size, Real) and leaf_size >= 1 and float(leaf_size).is_integer()):
+        whole = isinstance(leaf_size, Integral) or (isinstance(leaf_size, Real) and float(leaf_size).is_integer())
+        if not (whole and leaf_size >= 1):
             raise ValueError(f"leaf_size={leaf_size!r} must be a whole number of at least 1.")
         if method not in ("auto", "tree", "scan"):
             raise ValueError(f"method={method!r} must be one of 'auto', 'tree' and 'scan'.")
         self.method = method
         self.n_features = points.shape[1]
         self.dtype = points.dtype
-        block = BLOCK_BYTES // points.dtype.itemsize
-        self.leaf_blocks = -(-int(leaf_size) // block)
-        self.leaf_size = self.leaf_blocks * block
+        self._leaf_size_wanted = int(leaf_size)
         self._slots = np.arange(len(points), dtype=np.int64)  # id -> slot, -1 for a deleted point
         self._build(points, np.arange(len(points), dtype=np.int32))
 
@@ -107,6 +106,10 @@ class HalfSpaceIndex:
         """Arrange the points (rows in ascending order of ids) from scratch."""
         self._n_alive = self._n_built = len(points)
         self._reach = longest(points)
+        block = BLOCK_BYTES // points.dtype.itemsize
+        # No more than the points need; an index that has grown is built again with leaves of the size wanted.
+        self.leaf_blocks = -(-min(self._leaf_size_wanted, max(len(points), 1)) // block)
+        self.leaf_size = self.leaf_blocks * block
         self.method_ = "scan"
         if self.method == "tree" or (self.method == "auto" and len(points) > PROBES * self.leaf_size):
             order = leaf_order(points, self.leaf_size)

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The lists of a MarginLists: stored with gaps in one array, measured, filled and narrowed."""
 import numpy as np
 

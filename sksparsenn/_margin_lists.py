@@ -147,7 +147,8 @@ class MarginLists:
             listed = sum(counts.sum() for _, counts, _ in self._scan(W, sampled)) / len(sampled) * self.n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
-            require_memory(needed, f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons")
+            purpose = f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons"
+            require_memory(needed, purpose, "raise the threshold or take fewer neurons, or use another search")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
         chunks = [self._rows[first : first + rows] for first in range(0, max(self.n_neurons, 1), rows)]

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Lists of a neuron's samples and of nodes of a `SampleTree`, made from what a scan lists.
 
 A node stands for all its samples.  Besides, a neuron has singles, samples outside its nodes on which it may fire,

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Sums over the nodes of a sample tree, for neurons that fire on all samples of a node.
 
 The tree has `n_leaves` leaves, a power of two, each of `leaf_size` consecutive samples.
