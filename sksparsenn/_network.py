@@ -6,7 +6,7 @@ import numpy as np
 
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._halving import order_by_halving
-from sksparsenn._margin import row_distances
+from sksparsenn._lists import row_distances
 from sksparsenn._points import padded_rows
 from sksparsenn._samples import SparseSamples, as_samples, take
 

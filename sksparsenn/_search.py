@@ -10,17 +10,14 @@ have changed.  All searches hand out the same pattern for the same weights, pair
 import numpy as np
 
 from sksparsenn._firing import Firing, Lists
-from sksparsenn._half_space import HalfSpaceIndex
+from sksparsenn._half_space import HalfSpaceReporter
 from sksparsenn._kernels import transpose_lists
-from sksparsenn._margin import restrict_lists
-from sksparsenn._margin_lists import MarginLists
-from sksparsenn._margin_nodes import MarginNodes
-from sksparsenn._max_tree import MaxTree
+from sksparsenn._margin_lists import MaintainedLists, SampleLists, restricted
 from sksparsenn._memory import require_memory
-from sksparsenn._node_firing import NodeFiring
 from sksparsenn._points import significant_columns
-from sksparsenn._sample_tree import SampleTree
-from sksparsenn._samples import SparseSamples, as_samples
+from sksparsenn._sample_nodes import NodeLists, SampleTree
+from sksparsenn._samples import SparseSamples, as_samples, take
+from sksparsenn._tournament_tree import Tournament
 from sksparsenn._work import Work
 
 # Measured: with so few samples, sums over groups of them cost what they save.
@@ -87,14 +84,14 @@ class WeightSearch(Search):
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
         self.n_features = significant_columns(X)
-        self.index = HalfSpaceIndex(W[:, : self.n_features])
+        self.reporter = HalfSpaceReporter(np.ascontiguousarray(W[:, : self.n_features]))
 
     def moved(self, W, rows):
-        self.index.update(rows, W[rows, : self.n_features])
+        self.reporter.update(rows, np.ascontiguousarray(W[rows, : self.n_features]))
 
     def candidates(self, W, samples):
         X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
-        indptr, neurons, work = self.index.query(X[:, : self.n_features], self.threshold, return_work=True)
+        indptr, neurons, work = self.reporter.query(X, np.full(len(X), self.threshold, dtype=X.dtype))
         candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
         return X, candidates, work
 
@@ -107,16 +104,18 @@ class MaxTreeSearch(Search):
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
-        self.tree = MaxTree(X, W)
+        self.tournament = Tournament(X, W)
         self.pairs_updated = len(X) * len(W)
 
     def moved(self, W, rows):
-        self.tree.update(rows, W[rows])
+        if len(rows):
+            self.tournament.update(rows, np.ascontiguousarray(W[rows]))
         self.pairs_updated += len(self.X) * len(rows)
 
     def candidates(self, W, samples):
         X = self.X if samples is None else np.ascontiguousarray(self.X[samples])
-        indptr, neurons, work = self.tree.query_all(self.threshold, samples=samples, return_work=True)
+        asked = np.arange(len(self.X)) if samples is None else samples
+        indptr, neurons, work = self.tournament.query(asked, self.threshold)
         candidates = Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))
         work += Work(self.pairs_updated, 0, 0)
         self.pairs_updated = 0
@@ -135,8 +134,7 @@ class DataSearch(Search):
 
     def __init__(self, X, W, threshold):
         self.X, self.threshold = X, threshold
-        self.n_features = significant_columns(X)
-        self.index = HalfSpaceIndex(X[:, : self.n_features])
+        self.reporter = HalfSpaceReporter(np.ascontiguousarray(X[:, : significant_columns(X)]))
         self.lists = None
         self.stale = np.ones(len(W), dtype=bool)
 
@@ -145,16 +143,15 @@ class DataSearch(Search):
 
     def candidates(self, W, samples):
         rows = np.flatnonzero(self.stale)
-        indptr, listed, work = self.index.query(W[rows, : self.n_features], self.threshold, return_work=True)
+        thresholds = np.full(len(rows), self.threshold, dtype=W.dtype)
+        indptr, listed, work = self.reporter.query(np.ascontiguousarray(W[rows]), thresholds)
         fresh = Lists.from_compressed(indptr, listed)
         self.lists = fresh if self.lists is None or len(rows) == len(W) else _merged(self.lists, rows, fresh)
         self.stale[:] = False
         X, candidates = self.X, self.lists
         if samples is not None:
             X = np.ascontiguousarray(X[samples])
-            position = np.full(len(self.X), -1, dtype=np.int32)
-            position[samples] = np.arange(len(samples))
-            candidates = Lists(candidates.rows, *restrict_lists(*candidates, position))
+            candidates = restricted(candidates, samples, len(self.X))
         return X, candidates, work + Work(0, 0, len(rows))
 
 
@@ -177,25 +174,30 @@ class MarginSearch(Search):
     name = "margin"
 
     def __init__(self, X, W, threshold):
-        self.lists, self.threshold = MarginLists(X, W, threshold), threshold
+        self.X, self.threshold = X, threshold
+        self.lists = MaintainedLists(SampleLists(as_samples(X)), W, threshold)
 
     def candidates(self, W, samples):
-        return self.lists.candidates(W, samples)
+        candidates, work = self.lists.candidates(W, samples)
+        return self.X if samples is None else take(self.X, samples), candidates, work
 
     def learn(self, firing):
         self.lists.learn(firing.counts)
 
 
-class MarginNodeSearch(MarginSearch):
+class MarginNodeSearch(Search):
     """The same for forward passes over all samples and one output, which take together samples that stand together."""
 
+    name = "margin"
+
     def __init__(self, X, W, threshold):
-        self.lists = self.history = MarginNodes(SampleTree(X), W, threshold)
-        self.threshold = threshold
+        self.lists = MaintainedLists(NodeLists(SampleTree(X)), W, threshold)
+        self.history = self.lists.margins
 
     def forward(self, network, samples=None, reuse=None):
-        firing, outputs, work = NodeFiring.forward(self.lists, network, reuse)
-        self.lists.learn(firing.singles.counts + firing.exceptions.counts)
+        candidates, work = self.lists.candidates(network.weights)
+        firing, outputs = candidates.forward(network, reuse)
+        self.lists.learn(firing.n_kept)
         return firing, outputs, work
 
 
@@ -227,7 +229,7 @@ def make_search(name, X, W, threshold, *, in_batches, all_move=True, forward_onl
         name = "brute"
     if name == "auto":
         search = WeightSearch(X, W, threshold)
-        return search if search.index.method_ == "tree" else BruteSearch(X, W, threshold)
+        return search if search.reporter.method == "tree" else BruteSearch(X, W, threshold)
     return SEARCHES[name](X, W, threshold)
 
 

@@ -11,11 +11,14 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpa
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._gap_lists
+import sksparsenn._lists
 import sksparsenn._margin_lists
 import sksparsenn._memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
+from sksparsenn._firing import Firing
+from sksparsenn._margin_lists import MaintainedLists, SampleLists
 from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -165,8 +168,8 @@ def test_neurons_that_keep_their_direction_are_scanned_less_often():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype, monkeypatch):
-    close_gaps, closed = sksparsenn._gap_lists.close_gaps, []
-    monkeypatch.setattr(sksparsenn._gap_lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
+    close_gaps, closed = sksparsenn._lists.close_gaps, []
+    monkeypatch.setattr(sksparsenn._lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
     X, W = make_points("gaussian", 0, 2000, 5, dtype), make_points("gaussian", 1, 60, 5, dtype)
     lists, arrays = MarginLists(X, W, 5.0, margin=0.3), set()
     kept = []  # so that no two arrays have the same id
@@ -175,8 +178,8 @@ def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype
         W = (W * grown).astype(dtype)
         W *= (3 / np.maximum(np.linalg.norm(W, axis=1, keepdims=True), 3)).astype(dtype)
         check(lists, X, W, 5.0)
-        kept.append(lists._lists.items)
-        arrays.add(id(lists._lists.items))
+        kept.append(lists._lists.store._lists.items)
+        arrays.add(id(kept[-1]))
     assert len(closed) > 2
     assert len(arrays) > 1
 
@@ -231,10 +234,12 @@ def test_slower_motion_leads_to_narrower_margins_and_less_work():
 def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n_neurons, d, dtype):
     rng = np.random.default_rng(seed)
     X, W = make_points(kind, seed, n_samples, d, dtype), make_points("gaussian", seed + 1, n_neurons, d, dtype)
-    lists, padded = MarginLists(X, W, 0.5), padded_rows(W)
+    samples, padded = DenseSamples(padded_rows(X)), padded_rows(W)
+    lists = MaintainedLists(SampleLists(samples), padded, 0.5)
     for size in (n_samples, 0, 1, n_samples // 2 + 1):
         batch = np.sort(rng.permutation(n_samples)[:size])
-        pattern, _ = lists.firing(padded, samples=batch)
+        candidates, _ = lists.candidates(padded, batch)
+        pattern = Firing.among(candidates, samples[batch].rows, padded, 0.5)
         products = inner_products(W, X[batch])
         assert unpacked(*pattern.pairs()) == all_beyond(W, X[batch], 0.5)
         for r, start, count in zip(pattern.rows, pattern.starts, pattern.counts, strict=True):
@@ -242,7 +247,8 @@ def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n
             np.testing.assert_array_equal(pattern.products[mine], products[r, pattern.samples[mine]])
         W = walk(rng, "gaussian", W)
         padded = padded_rows(W)
-    pattern, _ = lists.firing(padded)
+    candidates, _ = lists.candidates(padded)
+    pattern = Firing.among(candidates, samples.rows, padded, 0.5)
     assert unpacked(*pattern.pairs()) == all_beyond(W, X, 0.5)
 
 

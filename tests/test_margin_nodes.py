@@ -14,14 +14,14 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
-import sksparsenn._sample_tree
+import sksparsenn._sample_nodes
 import sksparsenn._search
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._firing import Lists
 from sksparsenn._halving import order_by_halving
 from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal, tangent_kernel_product
 from sksparsenn._points import padded_rows
-from sksparsenn._sample_tree import SampleTree
+from sksparsenn._sample_nodes import SampleTree
 from sksparsenn._samples import DenseSamples
 from sksparsenn._scan import EXCEPTION, LEAF, points_beyond
 from sksparsenn._search import MarginNodeSearch
@@ -363,7 +363,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
     X, y = load_diabetes(return_X_y=True)
     fits = []
     for smallest in (leaf, 8):
-        monkeypatch.setattr(sksparsenn._sample_tree, "SMALLEST_LEAF", smallest)
+        monkeypatch.setattr(sksparsenn._sample_nodes, "SMALLEST_LEAF", smallest)
         fits.append(SparseShiftedReLURegressor(100, shift=0.3, max_iter=40, tol=0, random_state=0).fit(X, y))
     np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, atol=1e-10)
 
