@@ -164,4 +164,4 @@ def largest_up_to(number, dtype):
     """Return the largest number of that precision that is not above `number`: the same numbers exceed both."""
     with np.errstate(over="ignore"):
         nearest = np.dtype(dtype).type(number)
-        return np.nextafter(nearest, -np.inf, dtype=dtype) if nearest > number else nearest
+        return np.nextafter(nearest, -np.inf, dtype=dtype) if float(nearest) > number else nearest

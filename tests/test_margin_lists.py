@@ -301,6 +301,25 @@ def test_ends_of_the_range(x, before, after, threshold, dtype):
     assert lists.query(after)[1].tolist() == [0]
 
 
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("scale", [0, 1e-300, 0.5, 1, 30])
+@pytest.mark.parametrize("threshold", [-0.5, 0.0, 0.5])
+def test_weights_whose_mean_length_overflows(d, scale, threshold):
+    # The typical spread of products is infinite then, or not a number where all samples are zero: lists stayed empty.
+    rng = np.random.default_rng(0)
+    X = scale * rng.choice([-1.0, 0.0, 0.6, 1.0], (6, d))
+    W = rng.choice([-1.0, 0.1, 1.0], (8, d))
+    W[::3, 0] = [1.7e308, -1.7e308, 1.7e308]
+    lists = MarginLists(X, W, threshold)
+    assert np.isfinite(lists.margins).all()
+    check(lists, X, W, threshold)
+    for _ in range(20):  # past a review of the margins
+        W[1::3] += 0.1
+        work = check(lists, X, W, threshold)
+        if d == 1:
+            assert work.neurons_rescanned <= 3, "lists hold while the others move by less than the enormous margins"
+
+
 def test_samples_may_be_changed_by_whoever_passed_them():
     X, W = make_points("gaussian", 0, 30, 8, np.float64), make_points("gaussian", 1, 20, 8, np.float64)
     mine, weights = X.copy(), W.copy()

@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
 from sksparsenn import MaxTree
+from sksparsenn._points import padded_rows
+from sksparsenn._search import SEARCHES
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -129,6 +131,29 @@ def test_weights_take_the_precision_of_the_samples():
     X, W = make_points("gaussian", 0, 5, 4, np.float32), make_points("gaussian", 1, 30, 4, np.float64)
     check(MaxTree(X, W), X, W.astype(np.float32), 0.1)
     assert MaxTree(X, W).fan_out == 2 * MaxTree(X.astype(np.float64), W).fan_out == 16
+
+
+@pytest.mark.parametrize("product", [0.1, 1.0, -0.1, 1e-45, -1e-45, 0.0, 3.4e38, -3.4e38, np.inf])
+def test_tau_is_compared_as_it_is_given(product):
+    # In double precision, hundreds of millions of numbers lie between a product in single precision and the next one.
+    product = np.float32(product)
+    x, w = (np.float32(1e38), np.float32(1e38)) if np.isinf(product) else (product, np.float32(1))
+    tree = MaxTree([[x]], np.array([[w], [0]], dtype=np.float32))
+    exact = float(product)
+    beside = [np.nextafter(exact, -np.inf), exact, np.nextafter(exact, np.inf)]
+    beside += [float(np.nextafter(product, np.float32(side))) for side in (-np.inf, np.inf)]
+    for tau in (*beside, 1e39, -1e39, np.inf, -np.inf):
+        expected = [r for r, z in enumerate([exact, 0.0]) if z > tau]
+        assert tree.query(0, tau).tolist() == expected, tau
+
+
+def test_in_training_the_threshold_takes_the_precision_of_the_samples():
+    # As in all other searches: 0.1 is rounded up, and the product that equals it does not fire.
+    X, W = padded_rows(np.ones((1, 1), dtype=np.float32)), padded_rows(np.float32([[0.1], [0.2]]))
+    for make in SEARCHES.values():
+        firing, _ = make(X, W, 0.1).firing(W)
+        assert firing.counts.tolist() == [0, 1], make.name
+    assert MaxTree(X, W).query(0, 0.1).tolist() == [0, 1]
 
 
 def test_any_number_of_threads_gives_the_same():
