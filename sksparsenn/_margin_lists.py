@@ -8,6 +8,7 @@ says how far a neuron may move and how wide its list is to be.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import wrightomega
 
 from sksparsenn._firing import Firing, Lists
 from sksparsenn._lists import GapLists, lead_reference, restrict_lists, row_distances, settle_rows
@@ -396,10 +397,11 @@ class Margins:
         growth = np.clip(np.nan_to_num(growth, nan=self.growth), self.growth / 3, self.growth * 3)
         scan = self.cost_of_scan
         scanned = scan * self.samples.reach * drift
-        # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2.
-        widths = 2 * lambert_w(0.5 * np.sqrt(growth * scanned / kept)) / growth
-        # A neuron that is too fast for its best margin is scanned at every query, but only once.
-        widths[kept * np.exp(growth * widths) + scanned / widths > kept + scan] = 0
+        # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2: there u is
+        # Lambert's function of the right-hand side, and Wright's of its logarithm.
+        widths = 2 * wrightomega(np.log(0.5 * np.sqrt(growth * scanned / kept))) / growth
+        # A neuron that is too fast for its best margin (or not finite) is scanned at every query, but only once.
+        widths[~(kept * np.exp(growth * widths) + scanned / widths <= kept + scan)] = 0
         spread = self._spread
         return np.clip(np.nan_to_num(widths), SMALLEST_MARGIN * spread, LARGEST_MARGIN * spread)
 
@@ -456,12 +458,3 @@ class Margins:
         if n_listed > kept and mean > 0:
             self.kept = counts
             self.growth = np.log(n_listed / kept) / mean
-
-
-def lambert_w(x):
-    """u >= 0 with u exp(u) = x, for x >= 0."""
-    u = np.log1p(x)
-    for _ in range(3):
-        grown = np.exp(u)
-        u = u - (u * grown - x) / (grown * (u + 1))
-    return u
