@@ -13,7 +13,7 @@ class EarlyStopping:
     score : callable
         Of the network's outputs on them: the larger the better.
     search : Search
-        Finds who fires on them, without being told which neurons move.
+        Finds who fires on them; one that does not need to follow moves.
     tol, n_iter_no_change
         Training should stop when this many iterations in a row have not raised the best
         score by tol.
@@ -35,7 +35,9 @@ class EarlyStopping:
         if self.scores and not changed:
             self.scores.append(self.scores[-1])
             return False
-        _, outputs, _ = self.search.forward(network)
+        candidates, _ = self.search.candidates(network.weights)
+        firing, outputs = candidates.forward(network)
+        self.search.learn(firing)
         # Weights that overflow score worst; it is for the training loss to say that training diverged.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)

@@ -272,7 +272,7 @@ def _predictions(estimator, network, samples):
 
 def _first_coordinate(samples):
     """Along the direction in which samples vary most, whose largest entry is positive."""
-    centred = samples - samples.mean(axis=0)
+    centred = samples.rows - samples.rows.mean(axis=0)
     direction = np.linalg.svd(centred, full_matrices=False)[2][0]
     return centred @ (direction * np.sign(direction[np.abs(direction).argmax()]))
 

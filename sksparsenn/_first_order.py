@@ -6,10 +6,16 @@ from time import perf_counter
 import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
-from sksparsenn._descent import OUTPUT_RULES, Data, Options, State, Stopping, descend, goes_on
+from sksparsenn._averages import AVERAGES
+from sksparsenn._batches import BatchSampler, SinglePass
+from sksparsenn._descent import Options, State, descend
+from sksparsenn._problem import Problem
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
+from sksparsenn._step_sizes import take_up_units
+from sksparsenn._stopping import Stopping
 from sksparsenn._training_state import recall
 
 
@@ -26,7 +32,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "average": [StrOptions(set(OUTPUT_RULES))],
+        "average": [StrOptions(set(AVERAGES))],
     }
 
     _takes_sparse = True
@@ -36,6 +42,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         tags.input_tags.sparse = self.search == "auto" or self.search in SPARSE_SEARCHES
         return tags
 
+    @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
@@ -68,41 +75,43 @@ class SparseShiftedReLU(BaseShiftedReLU):
             continues = self._continues()
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
-            data = Data(start.samples, start.targets, start.weights / start.weights.sum(), float(start.weights.sum()))
+            problem = self._problem(start, float(start.weights.sum()), in_batches=self.solver == "sgd")
             network, options = start.network, self._options()
-            search = self._make_search(start, in_batches=self.solver == "sgd")
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            output_rule = OUTPUT_RULES[self.average]()
-            noisy = self.solver == "sgd" or not options.loss.smooth
+            average = AVERAGES[self.average]()
+            noisy = self.solver == "sgd" or not problem.loss.smooth
             stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
-            self._recall(start.memory, state, output_rule, stopping, start.early_stopping, search.history)
-            output_rule.begin(start.random_state)
+            parts = state, average, stopping, problem.search.history
+            self._recall(start.memory, *parts, start.early_stopping)
+            average.begin(start.random_state)
             if start.memory:
-                goes_on(state, data, options)
+                take_up_units(state, problem, options)
 
             # Search, forward, loss, step, maintain.
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
                 lambda state: self._fitted(start, state.network.weights.copy()), self._line(start.early_stopping),
             )  # fmt: skip
-            kept = descend(
-                data, state, search, options, start.random_state, output_rule, stopping, start.early_stopping, progress
-            )
+            draw = BatchSampler(problem, options.batch_size, start.random_state)
+            kept = descend(state, options, draw, average, stopping, start.early_stopping, progress)
 
             # Store.
-            self._store(start, state, kept, search, data.total_weight)
-            parts = state, output_rule, stopping, search.history
+            self._store(start, state, kept, problem)
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
             progress.end(state)
         return self
 
-    def _make_search(self, start, in_batches):
+    def _problem(self, start, total_weight, in_batches):
+        """Return what the network is trained on; the misfit is a weighted mean."""
         network = start.network
-        return make_search(
+        search = make_search(
             self.search, start.samples, network.weights, network.threshold, in_batches=in_batches,
             all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
+        shares = start.weights / start.weights.sum()
+        return Problem(start.samples, start.targets, shares, self._make_loss(), search, total_weight)
 
+    @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One pass over a part of a stream."""
         if self.early_stopping is True:
@@ -115,25 +124,23 @@ class SparseShiftedReLU(BaseShiftedReLU):
                 X, y, sample_weight, nothing, in_batches=True, continues=continues, stream=True, classes=classes
             )
             weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
-            data = Data(start.samples, start.targets, start.weights / start.weights.sum(), weight_seen)
+            problem = self._problem(start, weight_seen, in_batches=True)
             network, options = start.network, self._options(stream=True)
-            search = self._make_search(start, in_batches=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            output_rule = OUTPUT_RULES[self.average]()
-            self._recall(start.memory, state, output_rule)
-            output_rule.begin(start.random_state)
+            average = AVERAGES[self.average]()
+            self._recall(start.memory, state, average)
+            average.begin(start.random_state)
 
             # Search, forward, loss, step, maintain.
-            kept = descend(data, state, search, options, start.random_state, output_rule, stopping=None)
+            kept = descend(state, options, SinglePass(problem, options.batch_size, start.random_state), average)
 
             # Store.
-            self._store(start, state, kept, search, data.total_weight)
-            self._training = self._memory(start, network.weights, kept, state, output_rule)
+            self._store(start, state, kept, problem)
+            self._training = self._memory(start, network.weights, kept, state, average)
         return self
 
     def _options(self, stream=False):
         return Options(
-            loss=self._make_loss(),
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
@@ -149,11 +156,11 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if memory:
             state.work_curve = self._work_curve()
 
-    def _store(self, start, state, kept, search, weight_seen):
+    def _store(self, start, state, kept, problem):
         """Keep the fitted network and the record of training."""
         vars(self).update(self._fitted(start, kept))
-        self._weight_seen = weight_seen
-        self.search_ = search.name
+        self._weight_seen = problem.total_weight
+        self.search_ = problem.search.name
         self.learning_rate_ = state.learning_rate
         self.loss_curve_ = np.array(state.loss_curve)
         self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)

@@ -6,13 +6,15 @@ from time import perf_counter
 import numpy as np
 
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
 from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, NystromSolver, SketchSolver
+from sksparsenn._problem import Problem
 from sksparsenn._search import make_search
-from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context, single_blas_thread
+from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context
 from sksparsenn._solver_choice import AutomaticSolver
 from sksparsenn._training_state import recall
-from sksparsenn._trust_region import Data, Options, State, train
+from sksparsenn._trust_region import Options, State, train
 
 # What is recorded of an iteration and kept as a curve of the same name.
 CURVES = (
@@ -37,6 +39,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         "damping": [StrOptions({"adaptive"}), OneOf(Real, {0})],
     }
 
+    @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
@@ -68,10 +71,10 @@ class SketchedGaussNewton(BaseShiftedReLU):
             continues = self._continues()
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
-            data = Data(start.samples, start.targets, start.weights, start.n_lifted)
-            options = Options(self._make_loss(), self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
-            network = start.network
+            network, total_weight = start.network, float(start.weights.sum())
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
+            problem = Problem(start.samples, start.targets, start.weights, self._make_loss(), search, total_weight)
+            options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
             state = State(network, start.anchor)
             resumes = bool(start.memory)
             recall(start.memory, state, start.early_stopping)
@@ -82,14 +85,13 @@ class SketchedGaussNewton(BaseShiftedReLU):
                 lambda state: self._fitted(start, state.point.network.weights),
                 self._line(start.early_stopping, self.n_iter_ if resumes else 0),
             )  # fmt: skip
-            with single_blas_thread():
-                solver = self._make_solver(start.random_state)
-                kept = train(data, state, search, solver, options, start.early_stopping, progress)
+            solver = self._make_solver(start.random_state)
+            kept = train(problem, state, solver, options, start.early_stopping, progress)
 
             # Store.
             vars(self).update(self._fitted(start, kept))
             self.search_, self.solver_ = search.name, solver.name
-            self._store_history(state, float(start.weights.sum()), resumes)
+            self._store_history(state, total_weight, resumes)
             self._store_validation(start.early_stopping)
             last_weights = state.point.network.weights
             self._training = self._memory(start, last_weights, kept, state) if self.warm_start else {}
@@ -121,7 +123,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         vars(self).update(curves)
         self._store_work(work_curve)
         self.loss_curve_ = self.objective_curve_ / total_weight
-        self.objective_ = state.point.objective
+        self.objective_ = state.point.objective(state.ridge)
         self.n_iter_ = len(self.objective_curve_)
         self.stop_reason_ = state.stop_reason
 
@@ -135,7 +137,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             step = state.history[-1]
             score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
             return (
-                f"iteration {n_before + len(state.history)}: objective {state.point.objective:.6g}, {score}"
+                f"iteration {n_before + len(state.history)}: objective {state.point.objective(state.ridge):.6g}, {score}"
                 f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
                 f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
                 f"{perf_counter() - begin:.2f} s"

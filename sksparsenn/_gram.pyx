@@ -23,7 +23,7 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from sksparsenn._kernels cimport products
+from sksparsenn._kernels cimport Rows, products
 
 cdef extern from "simd/gram.h" nogil:
     void fetch_ahead(const void *address)
@@ -83,6 +83,7 @@ cdef int kernel_row(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize
     cdef Py_ssize_t p, n_outputs = pattern.n_outputs, entry
     cdef double factor
     cdef double *inner = <double *>malloc(n * sizeof(double))
+    cdef Rows rows
     cdef double *together = <double *>calloc(n * n_outputs, sizeof(double))
     if inner == NULL or together == NULL:
         free(inner)
@@ -92,7 +93,8 @@ cdef int kernel_row(const Pattern *pattern, Py_ssize_t i, Py_ssize_t o, Py_ssize
         count_common(pattern.bits + i * pattern.words, pattern.bits, n, pattern.words, together)
     else:
         add_common_signs(pattern, i, o, n, together)
-    products(pattern.X, pattern.padded, pattern.X + i * pattern.padded, n, inner)
+    rows.data, rows.padded = pattern.X, pattern.padded
+    products(&rows, pattern.X + i * pattern.padded, n, inner)
     factor = pattern.scale * pattern.scale * pattern.root[i]
     for entry in range(n):
         for p in range(n_outputs):

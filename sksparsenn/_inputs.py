@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
 from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._sparse_table import canonical, mean_and_spread
 from sksparsenn._sparse_table import in_canonical_order as sparse_rows_in_canonical_order
@@ -63,7 +64,7 @@ class Lift(NamedTuple):
                 length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
                 part /= np.where(length > 0, length, 1.0)[:, None]
             lifted[rows] = part
-        return padded_rows(lifted)
+        return DenseSamples(padded_rows(lifted), lifted.shape[1])
 
 
 class Standardiser(NamedTuple):

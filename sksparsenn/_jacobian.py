@@ -6,11 +6,24 @@ columns.  All of it is float64, whatever the precision of the network: Gauss-New
 squares the condition number.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
+from sksparsenn._firing import Lists
 from sksparsenn._gram import normal_matrix, normal_matrix_rows, normal_product, tangent_kernel, tangent_kernel_rows
 from sksparsenn._kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
+
+
+class LinearNetwork(NamedTuple):
+    """Weights whose outputs are linear in them: every listed pair counts, with shift zero."""
+
+    weights: np.ndarray
+    signs: np.ndarray
+    shift: float
+    threshold: float
+    scale: float
 
 
 class Jacobian:
@@ -38,8 +51,8 @@ class Jacobian:
         # Rows, a sample and an output each, and columns, a neuron and a feature each.
         self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
         # What products need again and again, as the lists that compiled functions take.
-        self._lists_of_neurons = np.arange(len(self.neurons)), self.by_neuron[:-1], np.diff(self.by_neuron)
-        self._lists_of_samples = np.arange(len(X)), self.by_sample[:-1], np.diff(self.by_sample)
+        self._lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
+        self._lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
         self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
 
     @property
@@ -51,18 +64,18 @@ class Jacobian:
     def product(self, U):
         """J u as one vector, for U with a padded row for each of `neurons`."""
         if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
-            lists = *self._lists_of_neurons, self.samples
-            room = np.empty(room_for(lists[2]), dtype=np.int32)
-            out = forward_of_candidates(self.X, U, *lists, -np.inf, room, 0.0, self.signs, self.scale)[2]
+            room = np.empty(room_for(self._lists_of_neurons.counts), dtype=np.int32)
+            linear = LinearNetwork(U, self.signs, 0.0, -np.inf, self.scale)
+            out = forward_of_candidates(self.X, self._lists_of_neurons, linear, room)[2]
             return (self.root[:, None] * out).ravel()
         # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
-        sums = firing_gradient(U, *self._lists_of_samples, self.neurons_of_sample, self.signs, self._ones)
+        sums = firing_gradient(U, self._lists_of_samples, self.signs, self._ones)
         return self._factor[:, 0] * np.einsum("ij,ij->i", sums, self.X)
 
     def transpose_product(self, v):
         """J^T v: a padded row for each of `neurons`."""
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
-        return firing_gradient(self.X, *self._lists_of_neurons, self.samples, v, self.signs)
+        return firing_gradient(self.X, self._lists_of_neurons, v, self.signs)
 
     def packed(self, U):
         """Padded rows as one vector without the padding."""
@@ -107,9 +120,9 @@ class Jacobian:
         return normal_matrix_rows(*self.arrays, self.n_features, np.asarray(entries, dtype=np.int64))
 
     def normal_diagonal(self):
-        rows, counts, one = np.arange(len(self.neurons)), np.diff(self.by_neuron), np.ones((len(self.neurons), 1))
+        one = np.ones((len(self.neurons), 1))
         weights = self.root[:, None] ** 2
-        squares = firing_gradient(self.X**2, rows, self.by_neuron[:-1], counts, self.samples, weights, one)
+        squares = firing_gradient(self.X**2, self._lists_of_neurons, weights, one)
         return self.scale**2 * self.n_outputs * self.packed(squares)
 
     # -- parts of J as sparse matrices, for sketches without a structure of their own ---------------

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
-from sksparsenn._kernels cimport keep_above, real
+from sksparsenn._kernels cimport List, Rows, keep_above, real
 from sksparsenn._threads cimport threads_for
 
 cdef extern from "simd/lanes.h" nogil:
@@ -134,9 +134,12 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
 cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count, real cut) noexcept nogil:
     cdef int32_t *kept = <int32_t *>malloc((count[0] + LANES) * sizeof(int32_t))
     cdef real *products = <real *>malloc((count[0] + LANES) * sizeof(real))
+    cdef Rows rows
+    cdef List listed
     cdef int failed = kept == NULL or products == NULL
     if not failed:
-        count[0] = keep_above(X, padded, w, samples, count[0], cut, kept, products)
+        rows.data, rows.padded, listed.items, listed.count = X, padded, samples, count[0]
+        count[0] = keep_above(&rows, w, &listed, cut, kept, products)
         memcpy(samples, kept, count[0] * sizeof(int32_t))
     free(kept)
     free(products)

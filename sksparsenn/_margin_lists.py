@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import wrightomega
 
-from sksparsenn._firing import Firing, Lists
+from sksparsenn._firing import Candidates, Lists
 from sksparsenn._lists import GapLists, lead_reference, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
@@ -152,7 +152,7 @@ class MarginLists:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)
         candidates, work = self._lists.candidates(W)
-        pattern = Firing.among(candidates, self._samples.rows, W, self.threshold)
+        pattern = candidates.firing(W, self.threshold)
         self._lists.learn(pattern.counts)
         indptr, samples = pattern.pairs()
         return (indptr, samples, work) if return_work else (indptr, samples)
@@ -188,7 +188,7 @@ class MaintainedLists:
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
     def candidates(self, W, chosen=None):
-        """Return the candidates for padded weights W, of all samples or of those chosen, and the work it took."""
+        """Return candidates for padded weights W, among all samples or among those chosen, and the work it took."""
         if self._unreported is None:
             self.build()
         margins = self.margins
@@ -287,11 +287,12 @@ class SampleLists:
         return self._lists.n_items
 
     def candidates(self, chosen=None):
-        """Return the lists, of all samples or of those chosen, and the work of looking at what they list."""
-        lists = Lists(np.arange(len(self.counts)), self._lists.starts, self.counts, self._lists.items)
+        """Return candidates among all samples, or among those chosen, and the work of looking at them."""
+        samples, stored = self.samples, self._lists
+        lists = Lists(np.arange(len(self.counts)), stored.starts, stored.counts, stored.items)
         if chosen is not None:
-            lists = restricted(lists, chosen, len(self.samples))
-        return lists, Work(int(lists.counts.sum()), 0, 0)
+            samples, lists = samples[chosen], restricted(lists, chosen, len(samples))
+        return Candidates(samples, lists), Work(int(lists.counts.sum()), 0, 0)
 
 
 def restricted(lists, chosen, n_samples):

@@ -16,13 +16,21 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from sksparsenn._kernels cimport (
+    List,
+    Pattern,
+    Rows,
+    Step,
     add_outputs,
     add_rows,
     add_to_rows,
+    as_pattern,
+    as_step,
     block_bounds,
     keep_above,
     keep_others,
+    list_of,
     move,
+    moves_all,
     output_blocks,
     places_of,
     products,
@@ -125,38 +133,16 @@ def split_leaves(const int64_t[::1] indptr, int32_t[::1] numbers, int64_t leaf_s
 # Sums
 # ---------------------------------------------------------------------------------------
 
-# Rows of numbers, padded with zeros.
-cdef struct Rows:
-    const void *data
-    Py_ssize_t padded
-
-# Lists of nodes, one for each neuron.
-cdef struct Pattern:
-    const int64_t *starts
-    const int64_t *counts
-    const int32_t *items
-    int64_t n_items
-
-
-cdef Pattern as_pattern(lists):
-    cdef const int64_t[::1] starts = lists[1], counts = lists[2]
-    cdef const int32_t[::1] items = lists[3]
-    cdef Pattern pattern
-    pattern.starts = &starts[0] if starts.shape[0] else NULL
-    pattern.counts = &counts[0] if counts.shape[0] else NULL
-    pattern.items = &items[0] if items.shape[0] else NULL
-    pattern.n_items = items.shape[0]
-    return pattern
-
-
 cdef void sum_block(const Rows *W, const real *signs, const Pattern *nodes, Py_ssize_t first, Py_ssize_t last,
                     Py_ssize_t n_nodes, real *sums, real *ones) noexcept nogil:
     cdef Py_ssize_t r, padded = W.padded
+    cdef List mine
     memset(sums, 0, n_nodes * padded * sizeof(real))
     memset(ones, 0, n_nodes * sizeof(real))
     for r in range(first, last):
         if nodes.counts[r]:
-            add_to_rows(<const real *>W.data + r * padded, signs[r], padded, nodes.items + nodes.starts[r], nodes.counts[r], sums, ones)
+            mine = list_of(nodes, r)
+            add_to_rows(<const real *>W.data + r * padded, signs[r], padded, &mine, sums, ones)
 
 
 cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_ssize_t last, real *total) noexcept nogil:
@@ -180,7 +166,8 @@ def sums_of_weights(const real[:, ::1] W, const real[:, ::1] signs, lists_of_nod
     cdef real[::1] numbers_view = numbers
     cdef Pattern nodes = as_pattern(lists_of_nodes)
     cdef Rows rows
-    cdef int threads = threads_for(<double>(nodes.n_items + BLOCKS * n_nodes) * padded)
+    cdef double n_named = lists_of_nodes.counts.sum()
+    cdef int threads = threads_for((n_named + BLOCKS * n_nodes) * padded)
     rows.data, rows.padded = &W[0, 0], padded
     for block in prange(BLOCKS, schedule="dynamic", nogil=True, num_threads=threads):
         side = block // pairs * half
@@ -204,9 +191,12 @@ cdef void add_leaf_outputs(const real *X, Py_ssize_t padded, const real *weights
                            real scale, real *outputs) noexcept nogil:
     cdef real[CHUNK] part
     cdef Py_ssize_t chunk, first, i
+    cdef Rows rows
+    rows.padded = padded
     for chunk in range((n + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
-        products(X + first * padded, padded, weights, min(CHUNK, n - first), part)
+        rows.data = X + first * padded
+        products(&rows, weights, min(CHUNK, n - first), part)
         for i in range(min(CHUNK, n - first)):
             outputs[first + i] += scale * (part[i] - shift * number)
 
@@ -256,21 +246,25 @@ def gradient_of_nodes(const real[:, ::1] node_sums, lists_of_nodes, const real[:
     """gradient[r] += signs[r] times the sum of the rows of `node_sums` that the list of r names."""
     cdef Py_ssize_t m = gradient.shape[0], padded = gradient.shape[1], r
     cdef Pattern nodes = as_pattern(lists_of_nodes)
-    cdef int threads = threads_for(<double>nodes.n_items * padded)
-    for r in prange(m, schedule="dynamic", chunksize=CHUNK, nogil=True, num_threads=threads):
+    cdef Rows sums
+    cdef List mine
+    cdef double n_named = lists_of_nodes.counts.sum()
+    sums.data, sums.padded = &node_sums[0, 0], padded
+    for r in prange(m, schedule="dynamic", chunksize=CHUNK, nogil=True, num_threads=threads_for(n_named * padded)):
         if nodes.counts[r]:
-            add_rows(&node_sums[0, 0], padded, nodes.items + nodes.starts[r], nodes.counts[r], signs[r, 0], &gradient[r, 0])
+            mine = list_of(&nodes, r)
+            add_rows(&sums, &mine, signs[r, 0], &gradient[r, 0])
 
 
 def neurons_in_nodes(lists_of_nodes, Py_ssize_t leaf_size, Py_ssize_t n_leaves, Py_ssize_t n_samples):
     """Return for each sample how many lists name a node that holds it."""
     cdef Pattern nodes = as_pattern(lists_of_nodes)
-    cdef Py_ssize_t n_lists = len(lists_of_nodes[0]), k
+    cdef Py_ssize_t k
     cdef int64_t p
     numbers = np.zeros(2 * n_leaves, dtype=np.int64)
     cdef int64_t[::1] out = numbers
     with nogil:
-        for k in range(n_lists):
+        for k in range(nodes.n_rows):
             for p in range(nodes.starts[k], nodes.starts[k] + nodes.counts[k]):
                 out[nodes.items[p]] += 1
         for k in range(2, 2 * n_leaves):
@@ -310,36 +304,50 @@ cdef Beside beside(lists):
     return these
 
 
+cdef int64_t keep_singles(const Forward *forward, int64_t r, const real *sign, int64_t place, real *products_,
+                          real *outputs) noexcept nogil:
+    # Keep the singles on which neuron r fires, from `place` on, and add them to the outputs; returns how many.
+    cdef List singles, kept
+    singles.items, singles.count = forward.listed.items + forward.listed.starts[r], forward.listed.singles[r]
+    kept.items = forward.kept.items + place
+    kept.count = keep_above(&forward.X, <const real *>forward.W.data + r * forward.W.padded, &singles, <real>forward.threshold,
+                            forward.kept.items + place, products_)
+    add_outputs(&kept, products_, <real>forward.shift, sign, 1, outputs)
+    return kept.count
+
+
+cdef int64_t keep_exceptions(const Forward *forward, int64_t r, const real *sign, int64_t place, real *products_,
+                             real *outputs) noexcept nogil:
+    # Keep the exceptions on which neuron r does not fire, and take them off the outputs; returns how many.
+    cdef List exceptions, kept
+    cdef real opposite = -sign[0]
+    exceptions.items = forward.listed.items + forward.listed.starts[r] + forward.listed.singles[r]
+    exceptions.count, kept.items = forward.listed.exceptions[r], forward.kept.items + place
+    kept.count = keep_others(&forward.X, <const real *>forward.W.data + r * forward.W.padded, &exceptions,
+                             <real>forward.threshold, forward.kept.items + place, products_)
+    add_outputs(&kept, products_, <real>forward.shift, &opposite, 1, outputs)
+    return kept.count
+
+
 cdef int forward_block(const Forward *forward, const real *signs, int64_t first, int64_t last, int64_t place,
                        real *outputs) noexcept nogil:
     # Neurons first to last: what is kept goes to `place` and on, and their sums to the outputs.
-    cdef const Beside *listed = &forward.listed
-    cdef const Beside *kept = &forward.kept
-    cdef const real *X = <const real *>forward.X.data
-    cdef Py_ssize_t padded = forward.X.padded
-    cdef real cut = <real>forward.threshold, shift = <real>forward.shift, opposite
     cdef int64_t r, most = 0
-    cdef const int32_t *items
-    cdef const real *w
     cdef real *products_
     for r in range(first, last):
-        most = max(most, max(listed.singles[r], listed.exceptions[r]))
+        most = max(most, max(forward.listed.singles[r], forward.listed.exceptions[r]))
     products_ = <real *>malloc((most + LANES) * sizeof(real))
     if products_ == NULL:
         return -1
     memset(outputs, 0, forward.n_samples * sizeof(real))
     for r in range(first, last):
-        w, items, kept.starts[r] = <const real *>forward.W.data + r * padded, listed.items + listed.starts[r], place
-        if listed.singles[r]:
-            kept.singles[r] = keep_above(X, padded, w, items, listed.singles[r], cut, kept.items + place, products_)
-            add_outputs(kept.items + place, products_, kept.singles[r], shift, signs + r, 1, outputs)
-            place += kept.singles[r]
-        if listed.exceptions[r]:
-            kept.exceptions[r] = keep_others(X, padded, w, items + listed.singles[r], listed.exceptions[r], cut,
-                                             kept.items + place, products_)
-            opposite = -signs[r]
-            add_outputs(kept.items + place, products_, kept.exceptions[r], shift, &opposite, 1, outputs)
-            place += kept.exceptions[r]
+        forward.kept.starts[r] = place
+        if forward.listed.singles[r]:
+            forward.kept.singles[r] = keep_singles(forward, r, signs + r, place, products_, outputs)
+            place += forward.kept.singles[r]
+        if forward.listed.exceptions[r]:
+            forward.kept.exceptions[r] = keep_exceptions(forward, r, signs + r, place, products_, outputs)
+            place += forward.kept.exceptions[r]
     free(products_)
     return 0
 
@@ -362,15 +370,16 @@ def forward_beside_nodes(const real[:, ::1] X, lists, n_exceptions, network, sam
     cdef real[::1] outputs_view = outputs.reshape(-1)
     starts, singles, exceptions = (np.zeros(m, dtype=np.int64) for _ in range(3))
     cdef Forward forward
-    cdef int failed = 0, threads = threads_for(<double>len(lists.samples) * padded)
-    if len(lists.samples) == 0 or n == 0:
+    cdef double n_listed = lists.counts.sum()
+    cdef int failed = 0
+    if n_listed == 0 or n == 0:
         return starts, singles, exceptions, outputs
     n_singles = lists.counts - n_exceptions
     forward.X.data, forward.X.padded, forward.W.data, forward.W.padded = &X[0, 0], padded, &W[0, 0], padded
     forward.listed = beside((lists.starts, n_singles, n_exceptions, lists.samples))
     forward.kept = beside((starts, singles, exceptions, samples))
     forward.threshold, forward.shift, forward.n_samples = network.threshold, network.shift, n
-    for block in prange(n_blocks, schedule="dynamic", nogil=True, num_threads=threads):
+    for block in prange(n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(n_listed * padded)):
         failed |= forward_block(&forward, &signs[0, 0], bounds[block], bounds[block + 1], places[block], &partial[block, 0]) < 0
     if failed:
         raise MemoryError("no memory for the products of a neuron")
@@ -378,74 +387,71 @@ def forward_beside_nodes(const real[:, ::1] X, lists, n_exceptions, network, sam
     return starts, singles, exceptions, outputs
 
 
-# What a step reads.
+# What the chunks of a step share.
 cdef struct Descent:
     Rows X
     Rows node_sums
     Beside kept
     Pattern nodes
-    double scale
-    double learning_rate
-    double momentum
-    bint nesterov
-    double ridge
+    const void *residuals
+    const void *signs
+    Step step
 
 
-cdef void gradient_of(const Descent *descent, int64_t r, const real *residuals, const real *sign, real *gradient,
-                      real *part) noexcept nogil:
-    # sign times the sum of residuals[i] x_i over the singles and the samples of the nodes, less that over the exceptions.
-    cdef const real *X = <const real *>descent.X.data
-    cdef Py_ssize_t padded = descent.X.padded, j
-    cdef const Beside *kept = &descent.kept
-    cdef const Pattern *nodes = &descent.nodes
-    cdef const int32_t *samples = kept.items + kept.starts[r]
-    sum_gradient(X, padded, samples, kept.singles[r], residuals, sign, 1, gradient)
-    if nodes.counts[r]:
-        add_rows(<const real *>descent.node_sums.data, padded, nodes.items + nodes.starts[r], nodes.counts[r], sign[0], gradient)
-    if kept.exceptions[r]:
-        sum_gradient(X, padded, samples + kept.singles[r], kept.exceptions[r], residuals, sign, 1, part)
-        for j in range(padded):
+cdef void gradient_of(const Descent *descent, int64_t r, real *gradient, real *part) noexcept nogil:
+    # For neuron r, its sign times the sum of residuals[i] x_i over its singles and the samples of its nodes, less that
+    # over its exceptions.
+    cdef const real *residuals = <const real *>descent.residuals
+    cdef const real *sign = <const real *>descent.signs + r
+    cdef Py_ssize_t j
+    cdef List mine
+    mine.items, mine.count = descent.kept.items + descent.kept.starts[r], descent.kept.singles[r]
+    sum_gradient(&descent.X, &mine, residuals, sign, 1, gradient)
+    if descent.nodes.counts[r]:
+        mine = list_of(&descent.nodes, r)
+        add_rows(&descent.node_sums, &mine, sign[0], gradient)
+    if descent.kept.exceptions[r]:
+        mine.items = descent.kept.items + descent.kept.starts[r] + descent.kept.singles[r]
+        mine.count = descent.kept.exceptions[r]
+        sum_gradient(&descent.X, &mine, residuals, sign, 1, part)
+        for j in range(descent.X.padded):
             gradient[j] -= part[j]
 
 
-cdef int descend_chunk(const Descent *descent, real *W, const real *anchor, real *velocity, const real *residuals,
-                       const real *signs, int64_t first, int64_t last) noexcept nogil:
+cdef int descend_chunk(const Descent *descent, real *W, const real *anchor, real *velocity, int64_t first,
+                       int64_t last) noexcept nogil:
     cdef int64_t r
     cdef Py_ssize_t padded = descent.X.padded
-    cdef bint all_move = descent.momentum != 0 or descent.ridge != 0  # else only those that fire
     cdef real *gradient = <real *>malloc(2 * padded * sizeof(real))
     if gradient == NULL:
         return -1
     for r in range(first, last):
-        if all_move or descent.kept.singles[r] or descent.nodes.counts[r]:
-            gradient_of(descent, r, residuals, signs + r, gradient, gradient + padded)
-            move(W + r * padded, anchor + r * padded, velocity + r * padded, gradient, padded, <real>descent.scale,
-                 <real>descent.learning_rate, <real>descent.momentum, descent.nesterov, <real>descent.ridge)
+        if moves_all(&descent.step) or descent.kept.singles[r] or descent.nodes.counts[r]:
+            gradient_of(descent, r, gradient, gradient + padded)
+            move(W + r * padded, anchor + r * padded, velocity + r * padded, gradient, padded, &descent.step)
     free(gradient)
     return 0
 
 
-def descend_beside_nodes(const real[:, ::1] X, kept, lists_of_nodes, const real[:, ::1] node_sums,
-                         const real[:, ::1] residuals, const real[:, ::1] signs, moving, step):
-    """Take one step of gradient descent with momentum, as `_kernels.descend_firing` does, for one output.
+def descend_beside_nodes(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, firing,
+                         const real[:, ::1] node_sums, const real[:, ::1] residuals, const real[:, ::1] signs, step):
+    """Take one step of gradient descent with momentum, as `_kernels.descend_firing` does, over a `NodeFiring`.
 
-    What `forward_beside_nodes` kept, (starts, singles, exceptions, samples), counts, and the nodes by their rows of
-    `node_sums`.  What moves is (W, anchor, velocity).
+    Its nodes count by their rows of `node_sums`; residuals are in the order of its tree.
     """
-    cdef real[:, ::1] W = moving[0], velocity = moving[2]
-    cdef const real[:, ::1] anchor = moving[1]
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], n_chunks = (m + CHUNK - 1) // CHUNK, chunk
+    cdef const real[:, ::1] X = firing.tree.rows
+    cdef Py_ssize_t m = W.shape[0], n_chunks = (m + CHUNK - 1) // CHUNK, chunk
+    cdef double n_terms = firing.n_kept.sum() + firing.nodes.counts.sum() + 4 * m
     cdef Descent descent
-    cdef int failed = 0, threads
+    cdef int failed = 0
     if X.shape[0] == 0 or m == 0:
         return
-    descent.X.data, descent.X.padded = &X[0, 0], padded
-    descent.node_sums.data, descent.node_sums.padded = &node_sums[0, 0], padded
-    descent.kept, descent.nodes = beside(kept), as_pattern(lists_of_nodes)
-    descent.scale, descent.learning_rate, descent.momentum, descent.nesterov, descent.ridge = step
-    threads = threads_for(<double>(len(kept[3]) + descent.nodes.n_items + m) * padded)
-    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, num_threads=threads):
-        failed |= descend_chunk(&descent, &W[0, 0], &anchor[0, 0], &velocity[0, 0], &residuals[0, 0], &signs[0, 0],
-                                chunk * CHUNK, min((chunk + 1) * CHUNK, m)) < 0
+    descent.X.data, descent.X.padded = &X[0, 0], X.shape[1]
+    descent.node_sums.data, descent.node_sums.padded = &node_sums[0, 0], X.shape[1]
+    descent.kept = beside((firing.singles.starts, firing.singles.counts, firing.exceptions.counts, firing.singles.samples))
+    descent.nodes, descent.step = as_pattern(firing.nodes), as_step(step)
+    descent.residuals, descent.signs = &residuals[0, 0], &signs[0, 0]
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, num_threads=threads_for(n_terms * W.shape[1])):
+        failed |= descend_chunk(&descent, &W[0, 0], &anchor[0, 0], &velocity[0, 0], chunk * CHUNK, min((chunk + 1) * CHUNK, m)) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")

@@ -126,10 +126,10 @@ class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        return np.ascontiguousarray(self._lifted(X, X.dtype)[:, : self._n_lifted])
+        return np.ascontiguousarray(self._lifted(X, X.dtype).rows[:, : self._n_lifted])
 
     def _lifted(self, X, dtype):
-        """Zero-padded rows."""
+        """Return the lifted samples."""
         return Lift(self.centre_, self.constant_)(X, dtype)
 
     @property
@@ -339,7 +339,7 @@ class ShiftedNTKFeatures(SphereLift):
         entries = nonzeros if self.sparse_output else nonzeros + shape[0] * shape[1]
         n_bytes = entries * lifted.itemsize + nonzeros * np.dtype(index).itemsize
         require_memory(n_bytes, f"a matrix of {len(X)} x {width * d} features, {nonzeros} of them not zero,")
-        values = np.repeat(lifted[:, :d] / lifted.dtype.type(np.sqrt(width)), counts, axis=0)
+        values = np.repeat(lifted.rows[:, :d] / lifted.dtype.type(np.sqrt(width)), counts, axis=0)
         columns = neurons[:, None].astype(index) * index(d) + np.arange(d, dtype=index)
         indptr = np.append(0, np.cumsum(counts * d)).astype(index)
         features = csr_array((values.ravel(), columns.ravel(), indptr), shape=shape)
@@ -353,7 +353,7 @@ class ShiftedNTKFeatures(SphereLift):
         counts, neurons = [], []
         step = max(1, PAIRS_AT_ONCE // width)
         for start in range(0, len(X), step):
-            part = np.ascontiguousarray(X[start : start + step])
+            part = X[start : start + step]
             indptr, listed = transpose_lists(*network.firing(part).pairs(), len(part))
             counts.append(np.diff(indptr))
             neurons.append(listed)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._firing import Firing, Lists
+from sksparsenn._firing import Firing, Lists, memory_for
 from sksparsenn._halving import order_by_halving
 from sksparsenn._lists import GapLists
 from sksparsenn._memory import require_memory
@@ -23,7 +23,7 @@ from sksparsenn._nodes import (
     sums_of_weights,
     sums_over_nodes,
 )
-from sksparsenn._points import aligned_zeros, significant_columns
+from sksparsenn._points import aligned_zeros
 from sksparsenn._samples import DenseSamples
 from sksparsenn._work import Work
 
@@ -46,22 +46,22 @@ class SampleTree:
     all but a few samples of S, theirs are taken off again, one by one.
     """
 
-    def __init__(self, rows):
-        n_samples = len(rows)
+    def __init__(self, samples):
+        rows, n_samples = samples.rows, len(samples)
         self.leaf_size = SMALLEST_LEAF
         while self.leaf_size < LARGEST_LEAF and self.leaf_size * MANY_LEAVES < n_samples:
             self.leaf_size *= 2
         self.n_leaves = 1
         while self.leaf_size * self.n_leaves < n_samples:
             self.n_leaves *= 2
-        n_significant = significant_columns(rows)
+        n_significant = samples.n_significant
         # The samples in order; while they are ordered, three copies in single precision.
         needed = rows.nbytes + 3 * 4 * n_samples * n_significant
         require_memory(needed, f"a tree over {n_samples} samples of {n_significant} features")
         self.order = order_by_halving(rows[:, :n_significant], self.leaf_size, np.float32)
         ordered = aligned_zeros(rows.shape, rows.dtype)
         np.take(rows, self.order, axis=0, out=ordered)
-        self.samples = DenseSamples(ordered, n_significant)
+        self.samples = DenseSamples(ordered, samples.n_features, n_significant)
 
     @property
     def rows(self):
@@ -195,12 +195,12 @@ class NodeCandidates(NamedTuple):
     def forward(self, network, reuse=None):
         """Return who fires, and the outputs; memory of a pattern that is no longer needed may be given as `reuse`."""
         tree, lists, nodes = self.tree, self.lists, self.nodes
-        samples, _ = Firing.memory(lists, None, None if reuse is None else reuse.singles)
+        samples, _ = memory_for(lists, None, None if reuse is None else reuse.singles)
         kept = forward_beside_nodes(tree.rows, lists, self.n_exceptions, network, samples)
         starts, fire, do_not_fire, outputs = kept
         tree.add_outputs(outputs, nodes, network.weights, network.signs, network.shift, network.scale)
-        singles = Firing(lists.rows, starts, fire, samples, None)
-        exceptions = Firing(lists.rows, starts + fire, do_not_fire, samples, None)
+        singles = Firing(lists.rows, starts, fire, samples, None, tree.samples)
+        exceptions = Firing(lists.rows, starts + fire, do_not_fire, samples, None, tree.samples)
         return NodeFiring(singles, exceptions, nodes, tree, self.n_held), tree.out_of_order(outputs)
 
 
@@ -237,30 +237,40 @@ class NodeFiring(NamedTuple):
         """How many of the samples that each neuron had listed were kept, as singles or as exceptions."""
         return self.singles.counts + self.exceptions.counts
 
-    def neurons_per_sample(self, n_samples):
+    @property
+    def neurons_that_fire(self):
+        """The numbers of the neurons that fire on some sample."""
+        return self.rows[self.singles.counts + self.nodes.counts > 0]
+
+    def neurons_per_sample(self):
         """Return how many neurons fire on each sample."""
-        one_by_one = self.singles.neurons_per_sample(n_samples) - self.exceptions.neurons_per_sample(n_samples)
+        one_by_one = self.singles.neurons_per_sample() - self.exceptions.neurons_per_sample()
         return self.tree.out_of_order(one_by_one + self.tree.neurons_per_sample(self.nodes))
 
-    def linear_outputs(self, X, U, signs, scale):
+    def kernel_product(self, v, signs, scale):
+        """Return J J^T v, with J the Jacobian of the outputs in the hidden weights."""
+        return self.tree.samples.kernel_product(self, v, signs, scale)
+
+    def kernel_diagonal(self, scale):
+        """Return (J J^T)_ii: scale^2 ||x_i||^2 times the number of neurons that fire on i."""
+        return scale**2 * self.neurons_per_sample() * self.tree.out_of_order(self.tree.samples.squared_lengths())
+
+    def linear_outputs(self, U, signs, scale):
         """Return scale * sum_r signs[r] <u_r, x_i> over the neurons r that fire on i; u_r need not be the weights."""
-        outputs = self.singles.linear_outputs(self.tree.rows, U, signs, scale)
-        outputs -= self.exceptions.linear_outputs(self.tree.rows, U, signs, scale)
+        outputs = self.singles.linear_outputs(U, signs, scale)
+        outputs -= self.exceptions.linear_outputs(U, signs, scale)
         self.tree.add_outputs(outputs, self.nodes, U, signs, 0.0, scale)
         return self.tree.out_of_order(outputs)
 
-    def gradient(self, X, residuals, signs):
-        """Return in row k the sum over the samples i on which r = rows[k] fires of signs[r] residuals[i] x_i."""
+    def gradient(self, residuals, signs):
+        """Return, in row k, the sum over the samples i on which r = rows[k] fires of signs[r] residuals[i] x_i."""
         residuals = self.tree.in_order(residuals)
-        gradient = self.singles.gradient(self.tree.rows, residuals, signs)
-        gradient -= self.exceptions.gradient(self.tree.rows, residuals, signs)
+        gradient = self.singles.gradient(residuals, signs)
+        gradient -= self.exceptions.gradient(residuals, signs)
         self.tree.add_gradient(gradient, self.nodes, residuals, signs)
         return gradient
 
-    def descend(self, W, anchor, velocity, X, residuals, signs, *step):
-        """Move W down the gradient: one step of `descend_beside_nodes`."""
+    def descend(self, W, anchor, velocity, residuals, signs, step):
+        """Move W and its velocity, in place, by one `Step` down the gradient."""
         residuals = self.tree.in_order(residuals)
-        singles, rows = self.singles, self.tree.rows
-        kept = singles.starts, singles.counts, self.exceptions.counts, singles.samples
-        moving = W, anchor, velocity
-        descend_beside_nodes(rows, kept, self.nodes, self.tree.sums(residuals), residuals, signs, moving, step)
+        descend_beside_nodes(W, anchor, velocity, self, self.tree.sums(residuals), residuals, signs, step)

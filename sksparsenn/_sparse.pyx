@@ -1,11 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What a network computes from lists of (neuron, sample) pairs where samples are sparse.
+"""Kernels over lists of (neuron, sample) pairs where samples are sparse: who fires, scans, gradients and steps.
 
 Sample i is x_i = sum_p values[p] e_columns[p] - offsets[i] * direction, over its entries p from indptr[i] to
 indptr[i + 1]: a sparse vector, less a multiple of one dense unit vector that all samples share (if `direction` is
 empty: less nothing).  With <w_r, direction>, computed once for a neuron, each of its pairs costs the sample's entries.
 
-Lists are those of `_kernels.pyx`.  A neuron is one thread's work, so results are the same bits for any number of threads.
+Lists are those of `_kernels.pyx`; `entries` is the tuple (indptr, columns, values, offsets, direction).  A neuron is
+one thread's work, so results are the same bits for any number of threads.
 """
 import numpy as np
 
@@ -15,8 +16,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from sksparsenn._kernels cimport real
+from sksparsenn._kernels cimport List, Pattern, Step, as_pattern, as_step, list_of, move, moves_all, real
 from sksparsenn._scan cimport IntList, append, assemble, euclidean_norm, free_lists, may_overflow
+from sksparsenn._threads cimport threads_for
 
 cdef extern from "simd/lanes.h" nogil:
     enum:
@@ -28,10 +30,33 @@ cdef extern from "simd/kernels.h" nogil:
     uint32_t neurons_beyond_double(const double *, const int32_t *, int64_t, const double *, const double *, const double *)
 
 cdef enum:
-    AHEAD = 4  # listed samples whose entries are asked for before their turn
+    AHEAD = 4  # listed samples whose entries are fetched before their turn
     CHUNK = 8  # neurons handed to a thread at a time
     MOST_TOGETHER = 16  # neurons that a scan takes together in single precision; half as many in double
-    WORTH_THREADS = 1 << 13  # pairs, or hundreds of numbers, below which starting threads costs more than it saves
+
+
+cdef struct Entries:
+    const int64_t *indptr
+    const int32_t *columns
+    const void *values  # of real, and so the two below
+    const void *offsets
+    const void *direction  # NULL where samples are not centred
+    Py_ssize_t n_samples
+    double mean_count  # entries of a sample
+
+
+cdef Entries as_entries(entries, const real[:, ::1] W):
+    # W tells the precision.
+    cdef const int64_t[::1] indptr = entries[0]
+    cdef const int32_t[::1] columns = entries[1]
+    cdef const real[::1] values = entries[2], offsets = entries[3], direction = entries[4]
+    cdef Entries taken
+    taken.indptr, taken.n_samples = &indptr[0], indptr.shape[0] - 1
+    taken.columns, taken.values = &columns[0], &values[0]
+    taken.offsets = &offsets[0] if offsets.shape[0] else NULL
+    taken.direction = &direction[0] if direction.shape[0] else NULL
+    taken.mean_count = 1 + <double>indptr[taken.n_samples] / max(taken.n_samples, 1)
+    return taken
 
 
 cdef double dot_in_double(const real *a, const real *b, Py_ssize_t padded) noexcept nogil:
@@ -50,11 +75,12 @@ cdef inline real product_with(const real *direction, const real *w, Py_ssize_t p
     return <real>dot_in_double(w, direction, padded) if direction != NULL else 0
 
 
-cdef inline void bring_near(const real *w, Py_ssize_t padded, const int64_t *indptr, const int32_t *list, int64_t count) noexcept nogil:
+cdef inline void bring_near(const real *w, Py_ssize_t padded, const Entries *x, const List *list) noexcept nogil:
     # The weights in one sweep, if listed samples have so many entries that they look for most cache lines anyway.
     cdef Py_ssize_t line = BLOCK_BYTES // sizeof(real), j = 0
-    cdef int64_t span = list[count - 1] + 1 - list[0], entries = indptr[list[count - 1] + 1] - indptr[list[0]]
-    if entries * count > span * (padded // line):
+    cdef int32_t first = list.items[0], last = list.items[list.count - 1]
+    cdef int64_t span = last + 1 - first, entries = x.indptr[last + 1] - x.indptr[first]
+    if entries * list.count > span * (padded // line):
         while j < padded:
             PREFETCH(w + j)
             j += line
@@ -79,40 +105,41 @@ cdef inline real dot_entries(const real *values, const int32_t *columns, int64_t
     return (s0 + s2) + (s1 + s3)
 
 
-cdef inline real product(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets, int32_t i,
-                         const real *w, real along) noexcept nogil:
+cdef inline real product(const Entries *x, int32_t i, const real *w, real along) noexcept nogil:
     # <w, x_i>: the one inner product of sparse samples.  Whoever decides whether a neuron fires does it with this number.
-    return dot_entries(values + indptr[i], columns + indptr[i], indptr[i + 1] - indptr[i], w) - offsets[i] * along
+    cdef int64_t p = x.indptr[i]
+    return (dot_entries(<const real *>x.values + p, x.columns + p, x.indptr[i + 1] - p, w)
+            - (<const real *>x.offsets)[i] * along)
 
 
-cdef inline void ask_for(const int64_t *indptr, const int32_t *columns, const real *values, const int32_t *list, int64_t p,
-                         int64_t count) noexcept nogil:
-    # The entries of the sample that comes AHEAD of list[p]: they lie anywhere, and are there in time only if asked for.
-    cdef int32_t i = list[min(p + AHEAD, count - 1)]
-    cdef int64_t end = indptr[i + 1]
-    p = indptr[i]
-    while p < end:
-        PREFETCH(columns + p)
-        PREFETCH(values + p)
+cdef inline void fetch_early(const Entries *x, const List *list, int64_t p, const real *w) noexcept nogil:
+    # The entries of the sample AHEAD of list[p]: they lie anywhere, and come from memory in time only if fetched early.
+    cdef int32_t i = list.items[min(p + AHEAD, list.count - 1)]
+    cdef int64_t end = x.indptr[i + 1], q = x.indptr[i]
+    while q < end:
+        PREFETCH(x.columns + q)
+        PREFETCH(<const real *>x.values + q)
         if real is double:
-            PREFETCH(values + p + 8)
-        p += 16
+            PREFETCH(<const real *>x.values + q + 8)
+        q += 16
 
 
-cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
-                               const real *direction, const real *w, Py_ssize_t padded, const int32_t *list, int64_t count,
-                               real threshold, int32_t *kept, real *products) noexcept nogil:
+# -- who fires --------------------------------------------------------------------------------
+
+
+cdef inline int64_t keep_above(const Entries *x, const real *w, Py_ssize_t padded, const List *list, real threshold,
+                               int32_t *kept, real *products) noexcept nogil:
     # Of the samples in a list that is not empty, those with <w, x_i> > threshold, and (unless NULL) their products;
     # returns how many.
     cdef int64_t p, held = 0
     cdef int32_t i
-    cdef real z, along = product_with(direction, w, padded)
-    if direction == NULL:
-        bring_near(w, padded, indptr, list, count)
-    for p in range(count):
-        i = list[p]
-        ask_for(indptr, columns, values, list, p, count)
-        z = product(indptr, columns, values, offsets, i, w, along)
+    cdef real z, along = product_with(<const real *>x.direction, w, padded)
+    if x.direction == NULL:
+        bring_near(w, padded, x, list)
+    for p in range(list.count):
+        i = list.items[p]
+        fetch_early(x, list, p, w)
+        z = product(x, i, w, along)
         if z > threshold:
             kept[held] = i
             if products != NULL:
@@ -121,87 +148,132 @@ cdef inline int64_t keep_above(const int64_t *indptr, const int32_t *columns, co
     return held
 
 
-def firing_of_candidates(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
-                         const real[::1] direction, const real[:, ::1] W, const int64_t[::1] rows, const int64_t[::1] starts,
-                         const int64_t[::1] counts, const int32_t[::1] candidates, double threshold, int32_t[::1] samples,
+def firing_of_candidates(entries, const real[:, ::1] W, candidates, double threshold, int32_t[::1] samples,
                          real[::1] products):
     """Keep, of each neuron's candidate samples, those on which it fires: <W[r], x_i> > threshold.
 
     Firing samples and their inner products are written to `samples` and `products`, which need room for all
     candidates; returns where each neuron's begin and how many it has.
     """
-    cdef Py_ssize_t n_rows = rows.shape[0], k
-    fired, places = np.zeros(n_rows, dtype=np.int64), np.cumsum(counts) - counts
+    cdef Entries x = as_entries(entries, W)
+    cdef Pattern lists = as_pattern(candidates)
+    cdef List one
+    cdef Py_ssize_t k
+    fired, places = np.zeros(lists.n_rows, dtype=np.int64), np.cumsum(candidates[2]) - candidates[2]
     cdef int64_t[::1] fired_view = fired
     cdef const int64_t[::1] places_view = places
-    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
-    for k in prange(n_rows, schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=candidates.shape[0] > WORTH_THREADS):
-        if counts[k] > 0:
-            fired_view[k] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, &W[rows[k], 0],
-                                       W.shape[1], &candidates[starts[k]], counts[k], <real>threshold,
+    for k in prange(lists.n_rows, schedule="dynamic", chunksize=CHUNK, nogil=True,
+                    num_threads=threads_for(lists.n_items * x.mean_count)):
+        if lists.counts[k] > 0:
+            one = list_of(&lists, k)
+            fired_view[k] = keep_above(&x, &W[lists.rows[k], 0], W.shape[1], &one, <real>threshold,
                                        &samples[places_view[k]], &products[places_view[k]])
     return places, fired
 
 
-def narrow_lists(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
-                 const real[::1] direction, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts,
-                 const int64_t[::1] starts, int64_t[::1] counts, int32_t[::1] samples):
-    """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k]."""
+def narrow_lists(entries, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts, store):
+    """Of the lists of the given neurons keep, in place, the samples with <W[r], x_i> > cuts[k].
+
+    The store is a tuple (starts, counts, samples), with a list for each neuron.
+    """
+    cdef Entries x = as_entries(entries, W)
+    cdef const int64_t[::1] starts = store[0]
+    cdef int64_t[::1] counts = store[1]
+    cdef int32_t[::1] samples = store[2]
+    cdef List one
     cdef Py_ssize_t k
     cdef int64_t r
-    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
-    for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True,
+                    num_threads=threads_for(samples.shape[0] * x.mean_count * rows.shape[0] / max(counts.shape[0], 1))):
         r = rows[k]
         if counts[r] > 0:
-            counts[r] = keep_above(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, &W[r, 0], W.shape[1],
-                                   &samples[starts[r]], counts[r], cuts[k], &samples[starts[r]], <real *>NULL)
+            one.items, one.count = &samples[starts[r]], counts[r]
+            counts[r] = keep_above(&x, &W[r, 0], W.shape[1], &one, cuts[k], &samples[starts[r]], <real *>NULL)
 
 
 # -- the scan: a filter before the decision -----------------------------------------------
 
 
-cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *values, const real *offsets,
-                       const real *direction, Py_ssize_t n, const int32_t *used, const int32_t *line_of_used, Py_ssize_t n_used,
-                       const real *W, Py_ssize_t padded, const int64_t *rows, const real *cuts, Py_ssize_t n_neurons,
-                       double error, double smallest, IntList *lists) noexcept nogil:
-    # All samples against at most a cache line of neurons, whose weights are packed coordinate by coordinate.
-    cdef Py_ssize_t lanes = BLOCK_BYTES // sizeof(real), i, t, l
-    cdef double norm, slack
-    cdef double[MOST_TOGETHER] squares
+# What the tasks of a scan share.  The columns in use are packed in lines: column used[t] in line_of_used[t], that of
+# entry p in lines[p].
+cdef struct Scan:
+    Entries x
+    const int32_t *lines
+    const int32_t *used
+    const int32_t *line_of_used
+    Py_ssize_t n_used
+    const void *W
+    Py_ssize_t padded
+    double error
+    double smallest
+
+
+# At most a cache line of neurons, packed coordinate by coordinate, and what decides that a sample is listed.
+cdef struct Together:
+    const int64_t *rows
+    Py_ssize_t count
+    void *packed
+    void *along
+    void *low
+
+
+cdef void pack_weights(const Scan *scan, const Together *together, const real *cuts, double *squares) noexcept nogil:
+    cdef Py_ssize_t lanes = BLOCK_BYTES // sizeof(real), t, l
+    cdef const real *W = <const real *>scan.W
+    cdef real *packed = <real *>together.packed
+    cdef real *along = <real *>together.along
+    cdef real *low = <real *>together.low
     cdef real weight
-    cdef real[MOST_TOGETHER] sums, low, along
-    cdef int32_t number
-    cdef uint32_t beyond
-    cdef int failed = 0
-    cdef char *memory = <char *>malloc((n_used + 1) * BLOCK_BYTES)
-    cdef real *packed = <real *>(memory + BLOCK_BYTES - <size_t>memory % BLOCK_BYTES)
-    if memory == NULL:
-        return -1
+    cdef double norm, slack
     for l in range(lanes):
-        low[l] = 0
-        along[l] = product_with(direction, W + rows[l] * padded, padded) if l < n_neurons else 0
+        low[l] = along[l] = 0
+        if l < together.count:
+            along[l] = product_with(<const real *>scan.x.direction, W + together.rows[l] * scan.padded, scan.padded)
         squares[l] = <double>along[l] * <double>along[l]
-    for t in range(n_used):
+    for t in range(scan.n_used):
         for l in range(lanes):
-            weight = W[rows[l] * padded + used[t]] if l < n_neurons else 0
-            packed[line_of_used[t] * lanes + l] = weight
+            weight = W[together.rows[l] * scan.padded + scan.used[t]] if l < together.count else 0
+            packed[scan.line_of_used[t] * lanes + l] = weight
             squares[l] += <double>weight * <double>weight
-    for l in range(n_neurons):
+    for l in range(together.count):
         norm = sqrt(squares[l])
         if not 1e-140 < norm < 1e150:  # squares may have overflowed or vanished
-            norm = euclidean_norm(packed + l, lanes, n_used) + fabs(<double>along[l])
+            norm = euclidean_norm(packed + l, lanes, scan.n_used) + fabs(<double>along[l])
         if may_overflow(norm, 1.0, real is float):
             low[l] = NAN  # below which nothing lies: all samples are listed
         else:
-            slack = error * norm + smallest + (1e-6 if real is float else 1e-15) * fabs(<double>cuts[l])
+            slack = scan.error * norm + scan.smallest + (1e-6 if real is float else 1e-15) * fabs(<double>cuts[l])
             low[l] = <real>(<double>cuts[l] - slack)
-    for i in range(n):
+
+
+cdef int scan_together(const Scan *scan, const int64_t *rows, const real *cuts, Py_ssize_t n_neurons,
+                       IntList *lists) noexcept nogil:
+    # All samples against at most a cache line of neurons.
+    cdef Py_ssize_t lanes = BLOCK_BYTES // sizeof(real), i, l
+    cdef double[MOST_TOGETHER] squares
+    cdef real[MOST_TOGETHER] sums, low, along
+    cdef Together together
+    cdef int64_t p, count
+    cdef int32_t number
+    cdef uint32_t beyond
+    cdef int failed = 0
+    cdef const real *values = <const real *>scan.x.values
+    cdef const real *offsets = <const real *>scan.x.offsets
+    cdef char *memory = <char *>malloc((scan.n_used + 1) * BLOCK_BYTES)
+    cdef real *packed = <real *>(memory + BLOCK_BYTES - <size_t>memory % BLOCK_BYTES)
+    if memory == NULL:
+        return -1
+    together.rows, together.count, together.packed = rows, n_neurons, packed
+    together.along, together.low = along, low
+    pack_weights(scan, &together, cuts, squares)
+    for i in range(scan.x.n_samples):
+        p, count = scan.x.indptr[i], scan.x.indptr[i + 1] - scan.x.indptr[i]
         for l in range(lanes):
             sums[l] = -offsets[i] * along[l]
         if real is float:
-            beyond = neurons_beyond_float(values + indptr[i], lines + indptr[i], indptr[i + 1] - indptr[i], packed, sums, low)
+            beyond = neurons_beyond_float(values + p, scan.lines + p, count, packed, sums, low)
         else:
-            beyond = neurons_beyond_double(values + indptr[i], lines + indptr[i], indptr[i + 1] - indptr[i], packed, sums, low)
+            beyond = neurons_beyond_double(values + p, scan.lines + p, count, packed, sums, low)
         number = <int32_t>i
         for l in range(n_neurons):
             if beyond >> l & 1:
@@ -210,26 +282,32 @@ cdef int scan_together(const int64_t *indptr, const int32_t *lines, const real *
     return failed
 
 
-def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] lines, const real[::1] values, const real[::1] offsets,
-                   const real[::1] direction, const int32_t[::1] used, const int32_t[::1] line_of_used, const real[:, ::1] W,
-                   const int64_t[::1] rows, const real[::1] cuts, double error, double smallest):
-    """Compressed rows (indptr, samples): for neuron r = rows[k] at least the samples with <w_r, x_i> > cuts[k], ascending.
+def samples_beyond(entries, packing, const real[:, ::1] W, const int64_t[::1] rows, const real[::1] cuts, rounding):
+    """Return compressed rows (indptr, samples): for r = rows[k] at least the samples with <w_r, x_i> > cuts[k].
 
-    The columns in use are packed in lines: column used[t] in line_of_used[t], that of entry p in lines[p].  Two ways of
-    rounding <w, x_i> differ by at most error * ||w|| + smallest, which is how far below its cut a listed sample may lie;
-    of w only the columns in use count, and <w, direction> as one more.
+    Samples are ascending.  `packing` is the tuple (lines, used, line_of_used): the columns in use are packed in lines,
+    column used[t] in line_of_used[t], that of entry p in lines[p].  `rounding` is (error, smallest): two ways of
+    rounding <w, x_i> differ by at most error * ||w|| + smallest, which is how far below its cut a listed sample may
+    lie; of w only the columns in use count, and <w, direction> as one more.
     """
-    cdef Py_ssize_t m = rows.shape[0], n = indptr.shape[0] - 1, lanes = BLOCK_BYTES // sizeof(real), task
+    cdef const int32_t[::1] lines = packing[0], used = packing[1], line_of_used = packing[2]
+    cdef Py_ssize_t m = rows.shape[0], lanes = BLOCK_BYTES // sizeof(real), task
+    cdef Scan scan
     cdef int failed = 0
+    scan.x = as_entries(entries, W)
+    scan.error, scan.smallest = rounding
     cdef IntList *lists = <IntList *>calloc(max(m, 1), sizeof(IntList))
-    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     if lists == NULL:
         raise MemoryError("no memory for the result lists of a scan")
     if m > 0:
-        for task in prange((m + lanes - 1) // lanes, schedule="dynamic", nogil=True, use_threads_if=m * n > WORTH_THREADS):
-            failed |= scan_together(&indptr[0], &lines[0], &values[0], &offsets[0], direction_, n, &used[0], &line_of_used[0],
-                                    used.shape[0], &W[0, 0], W.shape[1], &rows[task * lanes], &cuts[task * lanes],
-                                    min(lanes, m - task * lanes), error, smallest, lists + task * lanes) < 0
+        scan.lines, scan.W, scan.padded = &lines[0], &W[0, 0], W.shape[1]
+        scan.n_used = used.shape[0]
+        scan.used = &used[0] if scan.n_used else NULL
+        scan.line_of_used = &line_of_used[0] if scan.n_used else NULL
+        for task in prange((m + lanes - 1) // lanes, schedule="dynamic", nogil=True,
+                           num_threads=threads_for(m * (scan.x.n_samples * scan.x.mean_count + scan.n_used))):
+            failed |= scan_together(&scan, &rows[task * lanes], &cuts[task * lanes], min(lanes, m - task * lanes),
+                                    lists + task * lanes) < 0
     if failed:
         free_lists(lists, m)
         raise MemoryError("no memory for the result lists of a scan")
@@ -239,142 +317,166 @@ def samples_beyond(const int64_t[::1] indptr, const int32_t[::1] lines, const re
 # -- gradients ----------------------------------------------------------------------------
 
 
-cdef inline real add_samples(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
-                             const int32_t *list, int64_t count, const real *residuals, const real *signs,
-                             Py_ssize_t n_outputs, real factor, real *total) noexcept nogil:
-    # total += factor * sum over the list of c_i times the entries of x_i, with c_i = <signs, residuals[i]>;
+# What samples pull at neurons with: their residuals and the signs of all neurons.
+cdef struct Pulls:
+    const void *residuals
+    const void *signs
+    Py_ssize_t n_outputs
+
+
+cdef inline real add_samples(const Entries *x, const List *list, const Pulls *pulls, int64_t r, real factor,
+                             real *total) noexcept nogil:
+    # total += factor * sum over the list of c_i times the entries of x_i, with c_i = <signs[r], residuals[i]>;
     # returns factor * sum of c_i offsets[i], the multiple of the direction to subtract.
+    cdef const real *values = <const real *>x.values
+    cdef const real *residuals = <const real *>pulls.residuals
+    cdef const real *signs = <const real *>pulls.signs + r * pulls.n_outputs
     cdef real c, offset = 0
     cdef int64_t p, q
     cdef int32_t i
     cdef Py_ssize_t o
-    for p in range(count):
-        i = list[p]
-        ask_for(indptr, columns, values, list, p, count)
+    for p in range(list.count):
+        i = list.items[p]
+        fetch_early(x, list, p, total)
         c = 0
-        for o in range(n_outputs):
-            c += signs[o] * residuals[i * n_outputs + o]
+        for o in range(pulls.n_outputs):
+            c += signs[o] * residuals[i * pulls.n_outputs + o]
         c *= factor
-        offset += c * offsets[i]
-        for q in range(indptr[i], indptr[i + 1]):
-            total[columns[q]] += c * values[q]
+        offset += c * (<const real *>x.offsets)[i]
+        for q in range(x.indptr[i], x.indptr[i + 1]):
+            total[x.columns[q]] += c * values[q]
     return offset
 
 
-cdef inline void move(real *w, const real *home, real *speed, real *gradient, const real *direction, real offset,
-                      Py_ssize_t padded, real s, real eta, real mu, bint nesterov, real a) noexcept nogil:
-    # The gradient is left zero, ready for the next neuron.
+cdef inline void subtract_direction(const real *direction, real offset, Py_ssize_t padded, real *total) noexcept nogil:
     cdef Py_ssize_t j
-    cdef real g, v
     if direction != NULL:
         for j in range(padded):
-            gradient[j] -= offset * direction[j]
-    for j in range(padded):
-        g = s * gradient[j] + a * (w[j] - home[j])
-        gradient[j] = 0
-        v = mu * speed[j] - eta * g
-        speed[j] = v
-        w[j] += mu * v - eta * g if nesterov else v
+            total[j] -= offset * direction[j]
 
 
-cdef int descend_chunk(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t *indptr,
-                       const int32_t *columns, const real *values, const real *offsets, const real *direction, Py_ssize_t first,
-                       Py_ssize_t last, const int64_t[::1] place, const int64_t[::1] starts, const int64_t[::1] counts,
-                       const int32_t *samples, const real *residuals, const real[:, ::1] signs, real s, real eta, real mu,
-                       bint nesterov, real a) noexcept nogil:
-    cdef Py_ssize_t padded = W.shape[1], r, j
-    cdef int64_t k
+# What the chunks of a step share; place[r] is where neuron r stands among the rows of the pattern, or -1.
+cdef struct Descent:
+    Entries x
+    void *W
+    const void *anchor
+    void *velocity
+    Py_ssize_t width
+    Py_ssize_t padded
+    Pattern firing
+    const int64_t *place
+    Pulls pulls
+    Step step
+
+
+cdef void move_all_weights(const Descent *descent, int64_t r, const List *list, real *gradient) noexcept nogil:
+    # With momentum or a ridge.  The gradient, zero before, is left zero, ready for the next neuron.
+    cdef Py_ssize_t padded = descent.padded
+    cdef real offset = add_samples(&descent.x, list, &descent.pulls, r, 1, gradient)
+    subtract_direction(<const real *>descent.x.direction, offset, padded, gradient)
+    move(<real *>descent.W + r * padded, <const real *>descent.anchor + r * padded,
+         <real *>descent.velocity + r * padded, gradient, padded, &descent.step)
+    memset(gradient, 0, padded * sizeof(real))
+
+
+cdef void move_touched_weights(const Descent *descent, int64_t r, const List *list, real factor) noexcept nogil:
+    # Without: only what an entry of a firing sample touches, or all if samples are centred.
+    cdef real *w = <real *>descent.W + r * descent.padded
     cdef real offset
-    cdef bint dense = mu != 0 or a != 0
+    bring_near(w, descent.padded, &descent.x, list)
+    offset = add_samples(&descent.x, list, &descent.pulls, r, factor, w)
+    if offset != 0:
+        subtract_direction(<const real *>descent.x.direction, offset, descent.padded, w)
+
+
+cdef int descend_chunk(const Descent *descent, Py_ssize_t chunk, const real *W) noexcept nogil:
+    cdef bint dense = moves_all(&descent.step)
+    cdef real factor = -<real>descent.step.learning_rate * <real>descent.step.scale
     cdef real *gradient = NULL
+    cdef List one
+    cdef int64_t k
+    cdef Py_ssize_t r
     if dense:
-        gradient = <real *>calloc(padded, sizeof(real))
+        gradient = <real *>calloc(descent.padded, sizeof(real))
         if gradient == NULL:
             return -1
-    for r in range(first, last):
-        k = place[r]
-        offset = 0
-        if k >= 0 and counts[k] > 0:
-            if not dense:
-                bring_near(&W[r, 0], padded, indptr, samples + starts[k], counts[k])
-            offset = add_samples(indptr, columns, values, offsets, samples + starts[k], counts[k], residuals, &signs[r, 0],
-                                 signs.shape[1], 1 if dense else -eta * s, gradient if dense else &W[r, 0])
+    for r in range(chunk * CHUNK, min((chunk + 1) * CHUNK, descent.width)):
+        k = descent.place[r]
+        one.items, one.count = NULL, 0
+        if k >= 0:
+            one = list_of(&descent.firing, k)
         if dense:
-            move(&W[r, 0], &anchor[r, 0], &velocity[r, 0], gradient, direction, offset, padded, s, eta, mu, nesterov, a)
-        elif direction != NULL and offset != 0:
-            for j in range(padded):
-                W[r, j] -= offset * direction[j]
+            move_all_weights(descent, r, &one, gradient)
+        elif one.count > 0:
+            move_touched_weights(descent, r, &one, factor)
     free(gradient)
     return 0
 
 
-def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, const int64_t[::1] indptr,
-                   const int32_t[::1] columns, const real[::1] values, const real[::1] offsets, const real[::1] direction,
-                   const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
-                   const real[:, ::1] residuals, const real[:, ::1] signs, double scale, double learning_rate,
-                   double momentum, bint nesterov, double alpha):
-    """One step of gradient descent with momentum, over firing pairs: that of `_kernels.descend_firing`.
+def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, entries, firing,
+                   const real[:, ::1] residuals, const real[:, ::1] signs, step):
+    """Take one step of gradient descent with momentum, over firing pairs: that of `_kernels.descend_firing`.
 
-    With momentum or a ridge (alpha) every weight moves.  Without, only neurons that fire do, and of their weights only
+    With momentum or a ridge every weight moves.  Without, only neurons that fire do, and of their weights only
     those that an entry of a firing sample touches, or all if samples are centred.
     """
+    cdef Descent descent
     cdef Py_ssize_t m = W.shape[0], chunk
-    place = np.full(m, -1, dtype=np.int64)
-    place[rows] = np.arange(len(rows))
-    cdef const int64_t[::1] place_view = place
-    cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
-    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     cdef int failed = 0
-    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True, use_threads_if=m * W.shape[1] > WORTH_THREADS):
-        failed |= descend_chunk(W, anchor, velocity, &indptr[0], &columns[0], &values[0], &offsets[0], direction_, chunk * CHUNK,
-                                min((chunk + 1) * CHUNK, m), place_view, starts, counts, samples_, &residuals[0, 0], signs,
-                                <real>scale, <real>learning_rate, <real>momentum, nesterov, <real>alpha) < 0
+    place = np.full(m, -1, dtype=np.int64)
+    place[firing[0]] = np.arange(len(firing[0]))
+    cdef const int64_t[::1] place_view = place
+    if m == 0 or residuals.shape[0] == 0:
+        return
+    descent.x, descent.firing, descent.step = as_entries(entries, W), as_pattern(firing), as_step(step)
+    descent.W, descent.anchor, descent.velocity = &W[0, 0], &anchor[0, 0], &velocity[0, 0]
+    descent.width, descent.padded, descent.place = m, W.shape[1], &place_view[0]
+    descent.pulls.residuals, descent.pulls.signs, descent.pulls.n_outputs = &residuals[0, 0], &signs[0, 0], signs.shape[1]
+    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True,
+                        num_threads=threads_for(4.0 * m * W.shape[1] + descent.firing.n_items * descent.x.mean_count)):
+        failed |= descend_chunk(&descent, chunk, &W[0, 0]) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")
 
 
-cdef int multiply_chunk(const int64_t *indptr, const int32_t *columns, const real *values, const real *offsets,
-                        const real *direction, Py_ssize_t padded, Py_ssize_t first, Py_ssize_t last, const int64_t[::1] rows,
-                        const int64_t[::1] starts, const int64_t[::1] counts, const int32_t *samples, const real *v,
-                        const real[:, ::1] signs, real *products) noexcept nogil:
+cdef int multiply_chunk(const Descent *gradients, Py_ssize_t first, Py_ssize_t last, real *products) noexcept nogil:
+    cdef const Entries *x = &gradients.x
+    cdef const real *direction = <const real *>x.direction
+    cdef Py_ssize_t padded = gradients.padded, k
     cdef real *u = <real *>malloc(padded * sizeof(real))
     cdef real offset, along = 0
-    cdef Py_ssize_t k, j
     cdef int64_t p
-    cdef const int32_t *list
+    cdef List one
     if u == NULL:
         return -1
     for k in range(first, last):
+        one = list_of(&gradients.firing, k)
         memset(u, 0, padded * sizeof(real))
-        offset = add_samples(indptr, columns, values, offsets, samples + starts[k], counts[k], v, &signs[rows[k], 0],
-                             signs.shape[1], 1, u)
-        if direction != NULL:
-            for j in range(padded):
-                u[j] -= offset * direction[j]
-            along = product_with(direction, u, padded)
-        list = samples + starts[k]
-        for p in range(counts[k]):
-            ask_for(indptr, columns, values, list, p, counts[k])
-            products[starts[k] + p] = product(indptr, columns, values, offsets, list[p], u, along)
+        offset = add_samples(x, &one, &gradients.pulls, gradients.firing.rows[k], 1, u)
+        subtract_direction(direction, offset, padded, u)
+        along = product_with(direction, u, padded)
+        for p in range(one.count):
+            fetch_early(x, &one, p, u)
+            products[gradients.firing.starts[k] + p] = product(x, one.items[p], u, along)
     free(u)
     return 0
 
 
-def products_of_gradients(const int64_t[::1] indptr, const int32_t[::1] columns, const real[::1] values, const real[::1] offsets,
-                          const real[::1] direction, Py_ssize_t padded, const int64_t[::1] rows, const int64_t[::1] starts,
-                          const int64_t[::1] counts, const int32_t[::1] samples, const real[:, ::1] v, const real[:, ::1] signs,
+def products_of_gradients(entries, Py_ssize_t padded, firing, const real[:, ::1] v, const real[:, ::1] signs,
                           real[::1] products):
-    """products[p] = <u_r, x_i> for every firing pair, with u_r = sum over the samples i on which r fires of <signs[r], v[i]> x_i.
+    """Compute <u_r, x_i> for every firing pair, with u_r = sum over the i on which r fires of <signs[r], v[i]> x_i.
 
-    What J J^T v is made of, one neuron's gradient at a time.
+    What J J^T v is made of, one neuron's gradient at a time; written to `products`, at the places of the pairs.
     """
-    cdef Py_ssize_t n_rows = rows.shape[0], chunk
-    cdef const int32_t *samples_ = &samples[0] if samples.shape[0] else NULL
+    cdef Descent gradients
+    cdef Py_ssize_t n_rows, chunk
     cdef real *products_ = &products[0] if products.shape[0] else NULL
-    cdef const real *direction_ = &direction[0] if direction.shape[0] else NULL
     cdef int failed = 0
-    for chunk in prange((n_rows + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True, use_threads_if=samples.shape[0] > WORTH_THREADS):
-        failed |= multiply_chunk(&indptr[0], &columns[0], &values[0], &offsets[0], direction_, padded, chunk * CHUNK,
-                                 min((chunk + 1) * CHUNK, n_rows), rows, starts, counts, samples_, &v[0, 0], signs, products_) < 0
+    gradients.x, gradients.firing, gradients.padded = as_entries(entries, signs), as_pattern(firing), padded
+    gradients.pulls.residuals, gradients.pulls.signs, gradients.pulls.n_outputs = &v[0, 0], &signs[0, 0], signs.shape[1]
+    n_rows = gradients.firing.n_rows
+    for chunk in prange((n_rows + CHUNK - 1) // CHUNK, schedule="dynamic", nogil=True,
+                        num_threads=threads_for(2 * gradients.firing.n_items * gradients.x.mean_count)):
+        failed |= multiply_chunk(&gradients, chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows), products_) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from sksparsenn import _sparse as kernels
+from sksparsenn._kernels import add_firing_outputs
 from sksparsenn._points import LANES, aligned_zeros
 from sksparsenn._scan import rounding_error
 from sksparsenn._sparse_table import canonical, centred_in, columns_to_centre, row_numbers
@@ -38,6 +39,14 @@ class SparseSamples:
 
     # In units of a listed pair; measured with 160 entries in each of 11,000 rows.
     cost_of_scanned_pair = 0.2
+
+    is_sparse = True
+    # A product takes so long that keeping it costs nothing.
+    keeps_products = True
+    # Nothing is larger than the weights: the best ones so far and those at the last scan of margin lists count, and two
+    # that are kept; in validation once more the first two.  Gradients are taken one neuron at a time.
+    arrays_in_training = 7
+    arrays_in_validation = 2
 
     def __init__(self, indptr, columns, values, offsets, direction, n_features):
         if not len(columns):  # so that kernels may take the address of an entry
@@ -94,16 +103,12 @@ class SparseSamples:
         return self.values.itemsize
 
     @property
-    def rows(self):
-        """What the kernels take; `DenseSamples` has an array here."""
-        return self
-
-    @property
     def n_significant(self):
         return self.n_features
 
     @property
     def _entries(self):
+        """The tuple that compiled functions take."""
         return self.indptr, self.columns, self.values, self.offsets, self.direction
 
     # -- lengths ------------------------------------------------------------------------
@@ -119,7 +124,7 @@ class SparseSamples:
         return self._sums(self.values.astype(np.float64) ** 2)
 
     def squared_lengths(self):
-        """||x_i||^2, in double precision."""
+        """Return ||x_i||^2, in double precision."""
         if not len(self.direction):
             return self._squares
         offsets = self.offsets.astype(np.float64)
@@ -160,32 +165,36 @@ class SparseSamples:
     def beyond(self, W, cuts, rows=None):
         """Compressed rows (indptr, samples): for each r = rows[k] at least the samples with <w_r, x_i> > cuts[k]."""
         rows = np.arange(len(W)) if rows is None else rows
-        lines, used, line_of_used = self._lines
         error, smallest = self.rounding
-        return kernels.samples_beyond(
-            self.indptr, lines, self.values, self.offsets, self.direction,
-            used, line_of_used, W, rows, cuts, error * self.reach, smallest,
-        )  # fmt: skip
-
-    def firing_of_candidates(self, W, rows, starts, counts, candidates, threshold, samples, products):
-        """As the function of this name in `_kernels` does for dense samples; likewise the methods below."""
-        return kernels.firing_of_candidates(
-            *self._entries, W, rows, starts, counts, candidates, threshold, samples, products
-        )
+        return kernels.samples_beyond(self._entries, self._lines, W, rows, cuts, (error * self.reach, smallest))
 
     def narrow_lists(self, W, rows, cuts, starts, counts, samples):
-        kernels.narrow_lists(*self._entries, W, rows, cuts, starts, counts, samples)
+        """Keep in place, of the lists of these neurons, the samples with <w_r, x_i> > cuts[k]."""
+        kernels.narrow_lists(self._entries, W, rows, cuts, (starts, counts, samples))
 
-    # -- gradients ----------------------------------------------------------------------
+    def firing_of(self, candidates, W, threshold, samples, products):
+        """Write the candidates that fire to `samples` and `products`; return where each neuron's begin, and how many."""
+        return kernels.firing_of_candidates(self._entries, W, candidates, threshold, samples, products)
 
-    def descend_firing(self, W, anchor, velocity, *pattern_and_step):
-        kernels.descend_firing(W, anchor, velocity, *self._entries, *pattern_and_step)
+    # -- what firing pairs compute --------------------------------------------------------
 
-    def products_of_gradients(self, rows, starts, counts, samples, v, signs):
-        """For each firing pair (r, i): <x_i, u_r> with u_r = sum_j <signs[r], v[j]> x_j over the j on which r fires."""
-        products = np.empty(len(samples), dtype=self.dtype)
-        kernels.products_of_gradients(*self._entries, self.shape[1], rows, starts, counts, samples, v, signs, products)
-        return products
+    def gradient(self, firing, residuals, signs):
+        """Return, in row k, the sum over the samples i on which r = rows[k] fires of <signs[r], residuals[i]> x_i."""
+        total = np.zeros((len(firing.rows), self.shape[1]), dtype=self.dtype)
+        up = -1.0, 1.0, 0.0, False, 0.0  # a plain step from zero against the gradient's sign ends at the gradient
+        lists = firing._replace(rows=np.arange(len(firing.rows)))
+        kernels.descend_firing(total, total, total, self._entries, lists, residuals, signs[firing.rows], up)
+        return total
+
+    def descend(self, W, anchor, velocity, firing, residuals, signs, step):
+        """Move W and its velocity, in place, by one `Step` down the gradient."""
+        kernels.descend_firing(W, anchor, velocity, self._entries, firing, residuals, signs, step)
+
+    def kernel_product(self, firing, v, signs, scale):
+        """Return J J^T v for the Jacobian J of the outputs in the hidden weights; no gradient of all neurons is stored."""
+        products = np.empty(len(firing.samples), dtype=self.dtype)
+        kernels.products_of_gradients(self._entries, self.shape[1], firing, v, signs, products)
+        return add_firing_outputs(firing, products, 0.0, signs, scale**2, len(self))
 
 
 def _divided_by_length(X, centre, constant):

@@ -11,7 +11,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from sksparsenn._kernels cimport products, real
+from sksparsenn._kernels cimport Rows, products, real
 from sksparsenn._scan cimport IntList, append, assemble, free_lists, reserve
 from sksparsenn._threads cimport threads_for
 
@@ -59,29 +59,30 @@ def store_products(const real[:, ::1] X, const real[:, ::1] W, list moved_entrie
     """
     cdef Py_ssize_t n = X.shape[0], i, level
     cdef double operations = <double>n * W.shape[0] * W.shape[1]
+    cdef Rows weights
     cdef Tables tables
     cdef Moved moved
     cdef const int64_t[::1] entries
     cdef int failed = 0
+    weights.data, weights.padded = &W[0, 0], W.shape[1]
     take_tables(levels, fan_out, &tables, &X[0, 0])
     for level in range(tables.n_levels):
         entries = moved_entries[level]
         moved.entries[level], moved.n_entries[level] = &entries[0], entries.shape[0]
     for i in prange(n, schedule="static", nogil=True, num_threads=threads_for(operations)):
-        failed |= renew_sample(&X[i, 0], &W[0, 0], W.shape[1], &tables, &moved, i) < 0
+        failed |= renew_sample(&X[i, 0], &weights, &tables, &moved, i) < 0
     if failed:
         raise MemoryError("no memory to update a MaxTree")
 
 
-cdef int renew_sample(const real *x, const real *W, Py_ssize_t padded, const Tables *tables, const Moved *moved,
-                      Py_ssize_t i) noexcept nogil:
+cdef int renew_sample(const real *x, const Rows *W, const Tables *tables, const Moved *moved, Py_ssize_t i) noexcept nogil:
     cdef Py_ssize_t n_moved = moved.n_entries[0], level, k
     cdef real *below = <real *>tables.levels[0] + i * tables.strides[0]
     cdef real *above
     cdef real *fresh = <real *>malloc(n_moved * sizeof(real))
     if fresh == NULL:
         return -1
-    products(W, padded, x, n_moved, fresh)
+    products(W, x, n_moved, fresh)
     for k in range(n_moved):
         below[moved.entries[0][k]] = fresh[k]
     free(fresh)

@@ -22,11 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._firing import Firing
-from sksparsenn._jacobian import Jacobian
-from sksparsenn._kernels import common_pairs
 from sksparsenn._linear_solvers import Singular, Solution
-from sksparsenn._network import Network, tangent_kernel_diagonal
+from sksparsenn._network import Network
+from sksparsenn._problem import Evaluation
 from sksparsenn._work import Work
 
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
@@ -46,20 +44,9 @@ RETRY_GROWTH, MOST_RETRIES = 100.0, 8
 DIVERGED = 1e4
 
 
-class Data(NamedTuple):
-    """Samples on the sphere (padded rows), targets as the loss takes them, and the weight of each sample."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray
-    n_features: int
-    """Columns of X that are not padding."""
-
-
 class Options(NamedTuple):
-    """What the loop needs to know of the estimator's parameters."""
+    """The estimator's parameters, as far as the loop needs them."""
 
-    loss: object
     damped: bool
     alpha: float
     max_iter: int
@@ -67,16 +54,22 @@ class Options(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A network, who fires, what comes out, and the objective there."""
+    """A network evaluated on the problem, and ||W - W_0||^2; the objective depends on the ridge of the moment."""
 
-    network: Network
-    firing: Firing
-    outputs: np.ndarray
-    objective: float
+    evaluation: Evaluation
+    squared_distance: float
+
+    @property
+    def network(self):
+        return self.evaluation.network
+
+    def objective(self, ridge):
+        """Return the misfit plus ridge / 2 ||W - W_0||^2."""
+        return self.evaluation.misfit + 0.5 * ridge * self.squared_distance
 
 
 class Iteration(NamedTuple):
-    """What is recorded of an iteration: a step that was computed and tried."""
+    """The record of an iteration: a step that was computed and tried."""
 
     objective: float
     """Before the step."""
@@ -105,7 +98,7 @@ class State:
     damping: float = np.nan
     last_step: np.ndarray | float = 0.0
     growth: float = FIRST_GROWTH
-    told: np.ndarray | None = None
+    tried: np.ndarray | None = None
     """Neurons that the last step moved, if it was taken back: the search still has them there."""
     work: Work = field(default_factory=lambda: Work(0, 0, 0))
     history: list = field(default_factory=list)
@@ -114,43 +107,41 @@ class State:
     remembered = "kernel_unit", "damping", "last_step", "growth"
 
 
-def train(data, state, search, solver, options, early_stopping=None, progress=None):
-    """Run Gauss-Newton from `state`, which is changed in place; returns the weights to keep.
+def train(problem, state, solver, options, early_stopping=None, progress=None):
+    """Run Gauss-Newton from `state`, which is changed in place; return the weights to keep.
 
-    `progress` is told when an iteration begins and ends, and may ask to stop.
+    The methods of `progress` are called when an iteration begins and ends; the latter may return True to stop.
     """
-    X = data.X.astype(np.float64, copy=False)
-    signs = state.network.signs.astype(np.float64)
     # 1. Who fires at the start, what comes out, and the units of ridge and damping.
-    state.point = evaluate(state.network, data, state, search, options)
-    set_units(data, state, options)
-    state.point = with_ridge(state.point, state)
-    jacobian = None
+    state.point = evaluate(state.network, problem, state)
+    set_units(problem, state, options)
+    model = None
     for _ in range(options.max_iter):
         if progress is not None:
             progress.begin_iteration()
         point = state.point
         # 2. The model: the Jacobian over firing pairs and what the loss asks of it, anew if the last step was kept.
-        if jacobian is None:
-            root, residuals = weighted_residuals(point, data, options.loss)
-            jacobian = Jacobian(point.firing, X, root, signs, point.network.scale, data.n_features)
-            if jacobian.shape[1] > 0:
-                solver.refresh(jacobian)
+        if model is None:
+            model = problem.linearise(point.evaluation)
+            if model.jacobian.shape[1] > 0:
+                solver.refresh(model.jacobian)
         # 3. The step that minimises the damped model.
+        neurons = model.jacobian.neurons
         travelled = point.network.weights.astype(np.float64) - state.anchor
         coasting = np.any(state.last_step)
         pull = state.ridge * travelled - state.damping * MOMENTUM * state.last_step
-        solution = damped_step(solver, residuals, pull[jacobian.neurons], state, options)
-        step = whole_step(solution.step, jacobian.neurons, pull, state)
-        predicted = predicted_decrease(jacobian, residuals, travelled, step, state.ridge)
-        # 4. Try it; the search is told of the neurons that it moves, and of no others.
-        trial = evaluate(moved_network(point.network, step, state, search), data, state, search, options)
+        solution = damped_step(solver, model.residuals, pull[neurons], state, options)
+        step = whole_step(solution.step, neurons, pull, state)
+        predicted = predicted_decrease(model, travelled, step, state.ridge)
+        # 4. Try it; the search learns of the neurons that it moves, and of no others.
+        trial = evaluate(moved_network(point.network, step, problem, state), problem, state)
         # 5. Keep it if it lowers the objective, and damp the next step by how well the model foretold that.
-        decrease = point.objective - trial.objective
+        objective = point.objective(state.ridge)
+        decrease = objective - trial.objective(state.ridge)
         accepted = bool(decrease > 0) or not options.damped
         record(state, trial, solution, step, accepted)
         if accepted:
-            state.point, state.told, jacobian = trial, None, None
+            state.point, state.tried, model = trial, None, None
             state.last_step = step
         else:
             state.last_step = what_is_left_of_the_pull(state)
@@ -160,9 +151,9 @@ def train(data, state, search, solver, options, early_stopping=None, progress=No
         #    samples has ceased to improve.
         if early_stopping is not None and early_stopping.reached(state.point.network, changed=accepted):
             state.stop_reason = "validation"
-        if accepted and abs(decrease) <= options.tol * point.objective:
+        if accepted and abs(decrease) <= options.tol * objective:
             state.stop_reason = "tol"
-        if not accepted and not coasting and predicted <= np.finfo(data.X.dtype).eps * point.objective:
+        if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
             state.stop_reason = "rounding"
         if progress is not None and progress.end_iteration(state):
             state.stop_reason = "callback"
@@ -171,37 +162,19 @@ def train(data, state, search, solver, options, early_stopping=None, progress=No
     return state.point.network.weights if early_stopping is None else early_stopping.best_weights
 
 
-def evaluate(network, data, state, search, options):
-    """Who fires, the outputs and the objective of a network; adds to the work of this iteration."""
-    firing, outputs, work = search.forward(network)
-    state.work += work
-    misfit = float(data.weights @ options.loss.value(outputs, data.y))
-    travelled = np.square(network.weights - state.anchor, dtype=np.float64).sum()
-    return Point(network, firing, outputs, misfit + 0.5 * state.ridge * float(travelled))
+def evaluate(network, problem, state):
+    """Return the `Point` of a network; adds to the work of this iteration."""
+    evaluation = problem.evaluate(network)
+    state.work += evaluation.work
+    squared_distance = float(np.square(network.weights - state.anchor, dtype=np.float64).sum())
+    return Point(evaluation, squared_distance)
 
 
-def weighted_residuals(point, data, loss):
-    """Square roots of s_i h_i, and the residuals -s_i g_i over them, one for each sample and output.
-
-    1/2 ||root * J u - residuals||^2 is the model of the loss, but for a constant.
-    """
-    curvature = loss.curvature_of(point.outputs, data.y)
-    root = np.sqrt(data.weights * curvature)
-    slope = loss.derivative(point.outputs, data.y)
-    return root, -(root[:, None] * (slope / curvature[:, None])).ravel()
-
-
-def with_ridge(point, state):
-    """The same point, its objective with the ridge, whose strength the first evaluation has to find."""
-    travelled = np.square(point.network.weights - state.anchor, dtype=np.float64).sum()
-    return point._replace(objective=point.objective + 0.5 * state.ridge * float(travelled))
-
-
-def set_units(data, state, options):
-    """Ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
+def set_units(problem, state, options):
+    """Set ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
     if np.isnan(state.kernel_unit):
-        diagonal = tangent_kernel_diagonal(state.point.firing, data.X, state.network.scale)
-        state.kernel_unit = float(data.weights @ diagonal) / data.weights.sum()
+        diagonal = problem.kernel_diagonal(state.point.evaluation)
+        state.kernel_unit = problem.sum(diagonal) / problem.total_weight
     state.ridge = options.alpha * state.kernel_unit
     if not options.damped:
         state.damping = 0.0
@@ -210,7 +183,7 @@ def set_units(data, state, options):
 
 
 def damped_step(solver, residuals, pull, state, options):
-    """The step of the neurons that fire; with more damping if the matrix is singular without."""
+    """Return the step of the neurons that fire; with more damping if the matrix is singular without."""
     if not len(pull):  # nobody fires on anything
         return Solution(pull, 0, 0.0)
     for _ in range(MOST_RETRIES):
@@ -228,38 +201,37 @@ def damped_step(solver, residuals, pull, state, options):
 
 
 def whole_step(active, neurons, pull, state):
-    """The step of all neurons: those that fire on nothing only feel the pull."""
+    """Return the step of all neurons; of those that fire on nothing it is what ridge and momentum ask for."""
     strength = state.ridge + state.damping
     step = -pull / strength if strength > 0 else np.zeros_like(pull)
     step[neurons] = active
     return step
 
 
-def moved_network(network, step, state, search):
-    """The network after a step."""
+def moved_network(network, step, problem, state):
+    """Return the network after a step."""
     weights = network.weights.copy()
     rows = np.flatnonzero(step.any(axis=1))
     weights[rows] += step[rows].astype(weights.dtype)
-    search.moved(weights, rows if state.told is None else np.union1d(rows, state.told))
-    state.told = rows
+    problem.moved(weights, rows if state.tried is None else np.union1d(rows, state.tried))
+    state.tried = rows
     return network._replace(weights=weights)
 
 
-def predicted_decrease(jacobian, residuals, travelled, step, ridge):
-    """By how much the step lowers the undamped model."""
-    change = jacobian.product(step[jacobian.neurons])
-    misfit = change @ residuals - 0.5 * change @ change
+def predicted_decrease(model, travelled, step, ridge):
+    """Return by how much the step lowers the undamped model."""
+    misfit = model.decrease(step[model.jacobian.neurons])
     return float(misfit - ridge * (np.vdot(travelled, step) + 0.5 * np.vdot(step, step)))
 
 
 def what_is_left_of_the_pull(state):
-    """The last step, as far as damping still pulls towards it after a step that is taken back."""
+    """Return the last step, as far as damping still pulls towards it after a step that is taken back."""
     first_failure = state.growth == FIRST_GROWTH
     return LEFT_AFTER_FAILURE * state.last_step if first_failure else np.zeros_like(state.last_step)
 
 
 def adapt_damping(state, decrease, predicted, accepted, options):
-    """Nielsen's rule: down to a third after a well foretold step, up by growing factors after steps that failed."""
+    """Adapt damping by Nielsen's rule: down to a third after a well foretold step, up after steps that failed."""
     if not options.damped:
         return
     if accepted:
@@ -273,18 +245,18 @@ def adapt_damping(state, decrease, predicted, accepted, options):
 
 def record(state, trial, solution, step, accepted):
     """Add what this iteration did to the history."""
-    before, after = state.point.firing, trial.firing
-    kept = common_pairs(*before[:4], *after[:4]) if accepted else before.n_pairs
+    before, after = state.point.evaluation.firing, trial.evaluation.firing
+    kept = before.common_pairs(after) if accepted else before.n_pairs
     state.history.append(
         Iteration(
-            objective=state.point.objective,
+            objective=state.point.objective(state.ridge),
             damping=state.damping,
             accepted=accepted,
             inner_iterations=solution.inner_iterations,
             residual=solution.residual,
             neurons_moved=int(step.any(axis=1).sum()) if accepted else 0,
             pairs_changed=before.n_pairs + after.n_pairs - 2 * kept if accepted else 0,
-            firing_fraction=before.n_pairs / (len(trial.outputs) * len(step)),
+            firing_fraction=state.point.evaluation.firing_fraction,
             work=state.work,
         )
     )
@@ -292,8 +264,8 @@ def record(state, trial, solution, step, accepted):
 
 
 def refuse_divergence(state, options):
-    """Stop with an error that names the parameter to change once undamped steps have blown up."""
-    first, last = state.history[0].objective, state.point.objective
+    """Raise ValueError, naming the parameter to change, once undamped steps have blown up."""
+    first, last = state.history[0].objective, state.point.objective(state.ridge)
     if options.damped or (np.isfinite(last) and last <= DIVERGED * max(first, 1.0)):
         return
     raise ValueError(

@@ -154,8 +154,16 @@ def test_outputs_that_overflow_score_worst():
     from sksparsenn._early_stopping import EarlyStopping
 
     class Outputs:
+        """A search, and its candidates, for networks whose outputs are given."""
+
+        def candidates(self, weights):
+            return self, None
+
         def forward(self, network):
-            return None, network.outputs, None
+            return None, network.outputs
+
+        def learn(self, firing):
+            pass
 
     class Network:
         weights = np.zeros(1)

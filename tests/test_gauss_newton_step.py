@@ -22,6 +22,8 @@ from sksparsenn._linear_solvers import (
     upper_factor,
 )
 from sksparsenn._network import Network
+from sksparsenn._problem import LinearModel
+from sksparsenn._samples import DenseSamples
 from sksparsenn._points import padded_rows
 from sksparsenn._search import SEARCHES, make_search
 from sksparsenn._sketch import SKETCHES
@@ -56,7 +58,7 @@ def both_jacobians(n, d, width, n_outputs, threshold, seed, silent=True, weighte
     root = rng.uniform(0.5, 2.0, len(X)) if weighted else np.ones(len(X))
     J = dense.jacobian(W, signs, X, root, threshold, scale)
     X, W = padded_rows(X), padded_rows(W)
-    firing = Network(W, signs, threshold, threshold, 1.0).firing(X)
+    firing = Network(W, signs, threshold, threshold, 1.0).firing(DenseSamples(X))
     return Jacobian(firing, X, root, signs, scale, d), J
 
 
@@ -161,12 +163,13 @@ def test_every_search_leads_to_the_same_jacobian(search):
     rng = np.random.default_rng(0)
     X, W = padded_rows(rng.standard_normal((40, 3))), padded_rows(rng.standard_normal((30, 3)))
     moved = W + 0.2 * rng.standard_normal(W.shape)
-    searched = make_search(search, X, W, 2.0, in_batches=False)
-    searched.firing(W)
+    samples = DenseSamples(X)
+    searched = make_search(search, samples, W, 2.0, in_batches=False)
+    searched.candidates(W)
     searched.moved(moved, np.arange(30))
     root, signs = np.ones(40), np.ones((30, 1))
-    jacobian = Jacobian(searched.firing(moved)[0], X, root, signs, 1.0, 3)
-    expected = Jacobian(Network(moved, signs, 2.0, 2.0, 1.0).firing(X), X, root, signs, 1.0, 3)
+    jacobian = Jacobian(searched.candidates(moved)[0].firing(moved, 2.0), X, root, signs, 1.0, 3)
+    expected = Jacobian(Network(moved, signs, 2.0, 2.0, 1.0).firing(samples), X, root, signs, 1.0, 3)
     assert 0 < len(expected.neurons) < 30
     assert jacobian.neurons.tolist() == expected.neurons.tolist()
     for array, expected_array in zip(jacobian.arrays, expected.arrays, strict=True):
@@ -278,7 +281,7 @@ def test_step_agrees_with_dense_least_squares(solver, system, n_outputs, ridge, 
     assert not step[:, d:].any()  # padding stays zero
     assert np.linalg.norm(step[:, :d].ravel() - expected) <= 1e-8 * np.linalg.norm(expected)
 
-    predicted = predicted_decrease(jacobian, residuals, travelled, step, ridge)
+    predicted = predicted_decrease(LinearModel(jacobian, residuals), travelled, step, ridge)
     before, after = (
         dense.model(J, residuals, travelled[:, :d].ravel(), u, ridge, 0.0) for u in (0 * expected, expected)
     )
@@ -314,7 +317,7 @@ def test_a_second_damping_and_a_second_jacobian(solver):
             assert np.linalg.norm(step - expected) <= 1e-8 * np.linalg.norm(expected)
 
 
-def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
+def test_the_search_is_updated_with_all_neurons_that_differ_from_what_it_knows():
     """After a step that was taken back, those that it moved differ, whether the next step moves them or not."""
     rng = np.random.default_rng(0)
     network = Network(rng.standard_normal((6, 8)), np.ones((6, 1)), 0.0, 0.0, 1.0)
@@ -324,7 +327,7 @@ def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
         known[rows] = weights[rows]
         calls.append(rows.tolist())
 
-    state = SimpleNamespace(told=None)
+    state = SimpleNamespace(tried=None)
     for rows, kept in (([1, 2], False), ([2, 3], False), ([4], True), ([0], False), ([0], True)):
         step = np.zeros((6, 8))
         step[rows] = rng.standard_normal((len(rows), 8))
@@ -332,5 +335,5 @@ def test_a_search_is_told_of_all_neurons_that_differ_from_what_it_knows():
         np.testing.assert_array_equal(trial.weights, network.weights + step)
         np.testing.assert_array_equal(known, trial.weights)
         if kept:
-            network, state.told = trial, None
+            network, state.tried = trial, None
     assert calls == [[1, 2], [1, 2, 3], [2, 3, 4], [0], [0]]  # and of no others

@@ -305,7 +305,9 @@ def test_where_nobody_fires_nothing_is_learned(solver, alpha):
 
 
 class Witness:
-    """A search that remembers what it was told and what it answered."""
+    """A search that records which neurons moved, and whom its candidates let fire."""
+
+    follows_moves = True
 
     def __init__(self, *args, **kwargs):
         self.search = make_search(*args, **kwargs)
@@ -315,13 +317,17 @@ class Witness:
         self.told.append(rows)
         self.search.moved(W, rows)
 
-    def forward(self, network):
-        firing, outputs, work = self.search.forward(network)
+    def candidates(self, W, chosen):
+        candidates, self.work = self.search.candidates(W, chosen)
+        self.weights = W.copy()
+        return candidates, self.work
+
+    def learn(self, firing):
+        self.search.learn(firing)
         indptr, samples = firing.pairs()
         neurons = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         pairs = set(zip(neurons.tolist(), samples.tolist(), strict=True))
-        self.evaluations.append((network.weights.copy(), pairs, work))
-        return firing, outputs, work
+        self.evaluations.append((self.weights, pairs, self.work))
 
 
 @pytest.fixture

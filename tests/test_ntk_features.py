@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sksparsenn import SparseShiftedReLURegressor, _memory
-from sksparsenn._firing import Firing
+from sksparsenn._firing import Candidates
 from sksparsenn.ntk import ShiftedNTKFeatures, SphereLift, shifted_ntk_kernel
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
@@ -110,9 +110,13 @@ def test_features_in_chunks(diabetes, monkeypatch):
     """Rows are searched in chunks of bounded memory; here three rows at a time."""
     features = ShiftedNTKFeatures(40, random_state=0).fit(diabetes[0])
     whole, searched = features.transform(diabetes[0]), []
-    among = Firing.among
+    firing = Candidates.firing
     monkeypatch.setattr("sksparsenn._ntk_features.PAIRS_AT_ONCE", 120)
-    monkeypatch.setattr(Firing, "among", lambda lists, X, *rest: searched.append(len(X)) or among(lists, X, *rest))
+    def counted(candidates, *args):
+        searched.append(len(candidates.points))
+        return firing(candidates, *args)
+
+    monkeypatch.setattr(Candidates, "firing", counted)
     chunked = features.transform(diabetes[0])
     assert searched == [3] * 40
     np.testing.assert_array_equal(chunked.toarray(), whole.toarray())

@@ -215,18 +215,19 @@ def test_parts_of_a_stream_weigh_their_samples():
 
 
 def test_each_sample_of_a_part_is_visited_once():
-    from sksparsenn._descent import Data, SinglePass
+    from sksparsenn._batches import SinglePass
+    from sksparsenn._problem import Problem
 
     rng = np.random.default_rng(0)
-    X, shares = rng.standard_normal((23, 8)), rng.dirichlet(np.ones(23))
-    draw = SinglePass(Data(X, X[:, :1], shares, 1.0), 5, np.random.RandomState(0))
+    targets, shares = rng.standard_normal((23, 1)), rng.dirichlet(np.ones(23))
+    draw = SinglePass(Problem(None, targets, shares, None, None, 1.0), 5, np.random.RandomState(0))
     batches = [draw() for _ in range(draw.n_batches)]
     assert len(batches) == 5
-    assert sorted(np.concatenate([batch.samples for batch in batches])) == list(range(23))
+    assert sorted(np.concatenate([batch.chosen for batch in batches])) == list(range(23))
     # The mean over batches of a sum weighted by shares is that over the part, up to unequal batches.
     for batch in batches:
-        np.testing.assert_array_equal(batch.X, X[batch.samples])
-        np.testing.assert_allclose(batch.shares, shares[batch.samples] * 23 / len(batch.samples))
+        np.testing.assert_array_equal(batch.targets, targets[batch.chosen])
+        np.testing.assert_allclose(batch.weights, shares[batch.chosen] * 23 / len(batch.chosen))
 
 
 def test_partial_fit_goes_on_from_fit():

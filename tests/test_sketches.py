@@ -18,6 +18,7 @@ from sksparsenn._linear_solvers import (
     upper_factor,
 )
 from sksparsenn._network import Network, initial_weights
+from sksparsenn._samples import DenseSamples
 from sksparsenn._nystrom import nystrom_approximation, pivoted_cholesky
 from sksparsenn._points import padded_rows
 from sksparsenn._sketch import NONZEROS, SKETCHES, walsh_hadamard
@@ -42,7 +43,7 @@ def identity(n, d=1):
     assert n % d == 0
     width = n // d
     X = padded_rows(np.tile(np.eye(d), (width, 1)))
-    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None)
+    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None, DenseSamples(X))
     return Jacobian(firing, X, np.ones(n), np.ones((width, 1)), 1.0, d)
 
 
@@ -56,7 +57,7 @@ def network_jacobian(n, d, width, n_outputs, shift, seed=0, silent=slice(0)):
     X = padded_rows(X / np.linalg.norm(X, axis=1, keepdims=True))
     weights, signs = initial_weights(width, d, n_outputs, "gaussian", np.random.RandomState(seed), np.float64)
     weights[silent] = 0
-    firing = Network(weights, signs, shift, shift, 1.0).firing(X)
+    firing = Network(weights, signs, shift, shift, 1.0).firing(DenseSamples(X))
     jacobian = Jacobian(firing, X, rng.uniform(0.5, 2.0, n), signs, 1 / np.sqrt(width), d)
     J = jacobian.rows(0, jacobian.shape[0]).toarray()  # has its own tests
     return jacobian, {"kernel": J.T, "normal": J}

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
-from sksparsenn._firing import Firing, Lists
-from sksparsenn._network import Network, initial_weights, jacobian_product, jacobian_transpose_product
+from sksparsenn._firing import Candidates, Lists
+from sksparsenn._network import Network, initial_weights
+from sksparsenn._samples import DenseSamples
 from sksparsenn.ntk import shifted_ntk_kernel
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
@@ -23,7 +24,7 @@ def test_firing_fraction_is_the_normal_tail(shift):
     """For one unit sample, <w, x> ~ N(0, 1): the firing neurons are a binomial sample of the width."""
     width = 20_000
     weights, signs = initial_weights(width, 8, 1, "gaussian", np.random.RandomState(0), np.float64)
-    firing = Network(weights, signs, shift, shift, 1.0).firing(unit_rows(4, 8))
+    firing = Network(weights, signs, shift, shift, 1.0).firing(DenseSamples(unit_rows(4, 8)))
     per_sample = np.bincount(firing.pairs()[1], minlength=4)
     expected = norm.sf(shift)
     error = np.sqrt(expected * (1 - expected) / width)
@@ -49,7 +50,7 @@ def test_automatic_shift_is_that_of_the_papers(estimator, share):
 def test_paired_initialisation_is_exactly_zero(dtype):
     """Partners have equal numbers and opposite signs: not small, zero."""
     weights, signs = initial_weights(1000, 8, 2, "paired", np.random.RandomState(0), dtype)
-    outputs = Network(weights, signs, 0.7, 0.7, 3.0).outputs(unit_rows(30, 8).astype(dtype))
+    outputs = Network(weights, signs, 0.7, 0.7, 3.0).outputs(DenseSamples(unit_rows(30, 8).astype(dtype)))
     np.testing.assert_array_equal(outputs, 0)
 
 
@@ -132,23 +133,24 @@ def test_jacobian_products_against_the_dense_jacobian():
     X = unit_rows(30, 8, seed=1)
     weights, signs = initial_weights(20, 8, 2, "gaussian", np.random.RandomState(1), np.float64)
     network = Network(weights, signs, 0.4, 0.4, 2.0)
-    firing = network.firing(X)
+    firing = network.firing(DenseSamples(X))
     fires = (weights @ X.T > 0.4).astype(float)
     # J[i, o, r, j] = scale a_ro 1[r fires on i] x_ij
     J = network.scale * np.einsum("ro,ri,ij->iorj", signs, fires, X)
     rng = np.random.default_rng(2)
     u, v = rng.standard_normal((20, 8)), rng.standard_normal((30, 2))
-    np.testing.assert_allclose(
-        jacobian_product(firing, X, signs, network.scale, u), np.einsum("iorj,rj->io", J, u), atol=1e-12
-    )
-    np.testing.assert_allclose(
-        jacobian_transpose_product(firing, X, signs, network.scale, v), np.einsum("iorj,io->rj", J, v), atol=1e-12
-    )
+    Ju, JTv = np.einsum("iorj,rj->io", J, u), np.einsum("iorj,io->rj", J, v)
+    np.testing.assert_allclose(firing.linear_outputs(u, signs, network.scale), Ju, atol=1e-12)
+    np.testing.assert_allclose(network.scale * firing.gradient(v, signs), JTv, atol=1e-12)
+    JJTv = np.einsum("iorj,rj->io", J, JTv)
+    np.testing.assert_allclose(firing.kernel_product(v, signs, network.scale), JJTv, atol=1e-12)
+    diagonal = np.einsum("irj,irj->i", J[:, 0], J[:, 0])
+    np.testing.assert_allclose(firing.kernel_diagonal(network.scale), diagonal, atol=1e-12)
 
 
 def test_a_superset_of_candidates_gives_the_same_pattern():
     X = unit_rows(50, 8)
     weights, _ = initial_weights(10, 8, 1, "gaussian", np.random.RandomState(0), np.float64)
     everything = Lists.from_compressed(np.arange(11) * 50, np.tile(np.arange(50, dtype=np.int32), 10))
-    _, samples = Firing.among(everything, X, weights, 0.3).pairs()
+    _, samples = Candidates(DenseSamples(X), everything).firing(weights, 0.3).pairs()
     np.testing.assert_array_equal(samples, np.nonzero(weights @ X.T > 0.3)[1])

@@ -188,7 +188,7 @@ def test_output_rules(average):
 
 def test_random_iterate_is_uniform():
     """Over many seeds of the rule alone each of five steps is kept about equally often."""
-    from sksparsenn._descent import RandomIterate
+    from sksparsenn._averages import RandomIterate
 
     counts = np.zeros(5)
     for seed in range(2000):
@@ -226,12 +226,12 @@ def test_a_step_that_is_taken_back_is_no_divergence():
     """An automatic step that ends at infinity is undone and tried smaller; only a bad start cannot be mended."""
     from types import SimpleNamespace
 
-    from sksparsenn._descent import refuse_divergence
+    from sksparsenn._step_sizes import refuse_divergence
 
-    options = SimpleNamespace(adaptive=True, learning_rate="auto", momentum=0.9)
+    options = SimpleNamespace(learning_rate="auto", momentum=0.9)
     state = SimpleNamespace(loss_curve=[0.5, np.inf], best_loss=0.5, learning_rate=1.0)
-    refuse_divergence(state, options)
+    refuse_divergence(state, options, adaptive=True)
     with pytest.raises(ValueError, match="training diverged"):
-        refuse_divergence(SimpleNamespace(**(vars(state) | {"best_loss": np.inf})), options)
+        refuse_divergence(SimpleNamespace(**(vars(state) | {"best_loss": np.inf})), options, adaptive=True)
     with pytest.raises(ValueError, match="training diverged"):
-        refuse_divergence(state, SimpleNamespace(**(vars(options) | {"adaptive": False})))
+        refuse_divergence(state, options, adaptive=False)

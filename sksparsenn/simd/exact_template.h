@@ -87,8 +87,10 @@ INLINE UNIT NAME(dot_rows)(const REAL *X, ptrdiff_t padded, const REAL *w, const
 
 /* products[i] = <w, X[i]> for the first n rows of X. */
 CLONES
-void NAME(products)(const REAL *X, ptrdiff_t padded, const REAL *w, int64_t n, REAL *products)
+void NAME(products)(const Rows *rows, const REAL *w, int64_t n, REAL *products)
 {
+    const REAL *X = rows->data;
+    ptrdiff_t padded = rows->padded;
     int64_t i = 0;
     int32_t number[ROWS];
     for (int q = 0; q < ROWS; q++)
@@ -136,9 +138,11 @@ INLINE int64_t NAME(keep_rows)(const REAL *product, const int32_t *number, int64
  * Of at most STRIDE candidates.  All products first, then the choice: chained group by
  * group, a processor would wait for the choice of one before it gets to the products of the next.
  */
-INLINE int64_t NAME(keep_some)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
-                               int64_t count, REAL threshold, int others, int32_t *kept, REAL *products)
+INLINE int64_t NAME(keep_some)(const REAL *X, ptrdiff_t padded, const REAL *w, List some, REAL threshold, int others,
+                               int32_t *kept, REAL *products)
 {
+    const int32_t *list = some.items;
+    int64_t count = some.count;
     REAL product[STRIDE];
     int32_t number[ROWS];
     int64_t k = 0, p = 0, whole = count - count % ROWS;
@@ -160,36 +164,42 @@ INLINE int64_t NAME(keep_some)(const REAL *X, ptrdiff_t padded, const REAL *w, c
     return k;
 }
 
+/* Candidates p and on of a list, as many as a neuron evaluates at a time. */
+INLINE List NAME(stretch)(const List *list, int64_t p)
+{
+    return (List){list->items + p, list->count - p < STRIDE ? list->count - p : STRIDE};
+}
+
 #define KEEP_LIST(OTHERS) \
+    const REAL *X = rows->data; \
     int64_t held = 0; \
-    switch (padded) { /* narrow rows with their width as a constant */ \
+    switch (rows->padded) { /* narrow rows with their width as a constant */ \
     case LANES: KEEP_STRIDES(LANES, OTHERS); \
     case 2 * LANES: KEEP_STRIDES(2 * LANES, OTHERS); \
     case 3 * LANES: KEEP_STRIDES(3 * LANES, OTHERS); \
-    default: KEEP_STRIDES(padded, OTHERS); \
+    default: KEEP_STRIDES(rows->padded, OTHERS); \
     }
 #define KEEP_STRIDES(P, OTHERS) \
-    for (int64_t p = 0; p < count; p += STRIDE) \
-        held += NAME(keep_some)(X, P, w, list + p, count - p < STRIDE ? count - p : STRIDE, threshold, OTHERS, \
-                                kept + held, products + held); \
+    for (int64_t p = 0; p < list->count; p += STRIDE) \
+        held += NAME(keep_some)(X, P, w, NAME(stretch)(list, p), threshold, OTHERS, kept + held, products + held); \
     return held
 
 /*
- * Of the `count` rows of X named by `list`, keep those with <w, x> > threshold:
- * their numbers go to `kept`, their inner products to `products`.  Returns how
- * many.  Both need room for LANES entries more, which are written over.
+ * Of the rows that `list` names, keep those with <w, x> > threshold: their numbers
+ * go to `kept`, their inner products to `products`.  Returns how many.  Both need
+ * room for LANES entries more, which are written over.
  */
 CLONES
-int64_t NAME(keep_above)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
-                         int64_t count, REAL threshold, int32_t *kept, REAL *products)
+int64_t NAME(keep_above)(const Rows *rows, const REAL *w, const List *list, REAL threshold, int32_t *kept,
+                         REAL *products)
 {
     KEEP_LIST(0)
 }
 
 /* The same for the other rows, those that `keep_above` leaves out. */
 CLONES
-int64_t NAME(keep_others)(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list,
-                          int64_t count, REAL threshold, int32_t *kept, REAL *products)
+int64_t NAME(keep_others)(const Rows *rows, const REAL *w, const List *list, REAL threshold, int32_t *kept,
+                          REAL *products)
 {
     KEEP_LIST(1)
 }
@@ -204,33 +214,34 @@ int64_t NAME(keep_others)(const REAL *X, ptrdiff_t padded, const REAL *w, const 
  * cache when the second one comes to them.
  */
 CLONES
-void NAME(keep_above_two)(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list,
-                          const int64_t *count, REAL threshold, int32_t *const *kept, REAL *const *products,
-                          int64_t *held)
+void NAME(keep_above_two)(const Rows *rows, const REAL *const *w, const List *lists, REAL threshold,
+                          int32_t *const *kept, REAL *const *products, int64_t *held)
 {
+    const REAL *X = rows->data;
     held[0] = held[1] = 0;
 #define KEEP(P) \
-    for (int64_t p = 0; p < count[0] || p < count[1]; p += STRIDE) \
+    for (int64_t p = 0; p < lists[0].count || p < lists[1].count; p += STRIDE) \
         for (int s = 0; s < 2; s++) \
-            if (p < count[s]) \
-                held[s] += NAME(keep_some)(X, P, w[s], list[s] + p, \
-                                           count[s] - p < STRIDE ? count[s] - p : STRIDE, threshold, 0, \
+            if (p < lists[s].count) \
+                held[s] += NAME(keep_some)(X, P, w[s], NAME(stretch)(lists + s, p), threshold, 0, \
                                            kept[s] + held[s], products[s] + held[s]); \
     return
-    switch (padded) {
+    switch (rows->padded) {
     case LANES: KEEP(LANES);
     case 2 * LANES: KEEP(2 * LANES);
     case 3 * LANES: KEEP(3 * LANES);
-    default: KEEP(padded);
+    default: KEEP(rows->padded);
     }
 #undef KEEP
 }
 
 /* outputs[i, :] += signs[:] * (products[p] - shift) for every firing sample i = list[p]. */
 CLONES
-void NAME(add_outputs)(const int32_t *list, const REAL *products, int64_t count, REAL shift,
-                       const REAL *signs, ptrdiff_t n_outputs, REAL *outputs)
+void NAME(add_outputs)(const List *which, const REAL *products, REAL shift, const REAL *signs, ptrdiff_t n_outputs,
+                       REAL *outputs)
 {
+    const int32_t *list = which->items;
+    int64_t count = which->count;
     if (n_outputs == 1) {
         int64_t p = 0;
         for (; p + UNIT_LANES <= count; p += UNIT_LANES) {
@@ -250,87 +261,104 @@ void NAME(add_outputs)(const int32_t *list, const REAL *products, int64_t count,
     }
 }
 
+/* What samples pull at a neuron with: their residuals, and its signs. */
+typedef struct {
+    const REAL *residuals;
+    const REAL *signs;
+    ptrdiff_t n_outputs;
+} NAME(pulls);
+
 /* How much sample i pulls at a neuron; with one output its sign is left to the end. */
-INLINE REAL NAME(pull)(const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, ptrdiff_t i)
+INLINE REAL NAME(pull)(NAME(pulls) of, ptrdiff_t i)
 {
-    if (n_outputs == 1)
-        return residuals[i];
+    if (of.n_outputs == 1)
+        return of.residuals[i];
     REAL c = 0;
-    for (ptrdiff_t o = 0; o < n_outputs; o++)
-        c += signs[o] * residuals[i * n_outputs + o];
+    for (ptrdiff_t o = 0; o < of.n_outputs; o++)
+        c += of.signs[o] * of.residuals[i * of.n_outputs + o];
     return c;
 }
 
-INLINE void NAME(add_four)(const REAL *X, ptrdiff_t padded, const int32_t *list, REAL c0, REAL c1, REAL c2, REAL c3,
-                           UNIT *sum, ptrdiff_t n_units)
+INLINE void NAME(add_four)(const REAL *X, ptrdiff_t padded, const int32_t *list, const REAL *c, UNIT *sum,
+                           ptrdiff_t n_units)
 {
     const REAL *x0 = X + list[0] * padded, *x1 = X + list[1] * padded;
     const REAL *x2 = X + list[2] * padded, *x3 = X + list[3] * padded;
     for (ptrdiff_t u = 0; u < n_units; u++)
-        sum[u] += (c0 * NAME(load)(x0 + u * UNIT_LANES) + c1 * NAME(load)(x1 + u * UNIT_LANES))
-                + (c2 * NAME(load)(x2 + u * UNIT_LANES) + c3 * NAME(load)(x3 + u * UNIT_LANES));
+        sum[u] += (c[0] * NAME(load)(x0 + u * UNIT_LANES) + c[1] * NAME(load)(x1 + u * UNIT_LANES))
+                + (c[2] * NAME(load)(x2 + u * UNIT_LANES) + c[3] * NAME(load)(x3 + u * UNIT_LANES));
 }
 
 /* Adds to `n_units` sums, a constant number that stay in registers, of columns of the gradient. */
-INLINE void NAME(add_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list, int64_t count,
-                            const REAL *residuals, const REAL *signs, ptrdiff_t n_outputs, UNIT *sums)
+INLINE void NAME(add_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t n_units, List some, NAME(pulls) of, UNIT *sums)
 {
-#define PULL(i) NAME(pull)(residuals, signs, n_outputs, i)
+    const int32_t *list = some.items;
     UNIT sum[WIDEST / UNIT_LANES];
     memcpy(sum, sums, n_units * sizeof(UNIT));
     int64_t p = 0;
-    for (; p + 4 <= count; p += 4) {
+    for (; p + 4 <= some.count; p += 4) {
         PREFETCH(list + p + AHEAD);
-        NAME(add_four)(X, padded, list + p, PULL(list[p]), PULL(list[p + 1]), PULL(list[p + 2]), PULL(list[p + 3]),
-                       sum, n_units);
+        REAL c[4] = {NAME(pull)(of, list[p]), NAME(pull)(of, list[p + 1]), NAME(pull)(of, list[p + 2]),
+                     NAME(pull)(of, list[p + 3])};
+        NAME(add_four)(X, padded, list + p, c, sum, n_units);
     }
-    if (p < count) { /* the rest as one more group, its last row filling up with weight zero */
+    if (p < some.count) { /* the rest as one more group, its last row filling up with weight zero */
         int32_t number[4];
         REAL c[4];
         for (int q = 0; q < 4; q++) {
-            number[q] = list[p + q < count ? p + q : count - 1];
-            c[q] = p + q < count ? PULL(number[q]) : 0;
+            number[q] = list[p + q < some.count ? p + q : some.count - 1];
+            c[q] = p + q < some.count ? NAME(pull)(of, number[q]) : 0;
         }
-        NAME(add_four)(X, padded, number, c[0], c[1], c[2], c[3], sum, n_units);
+        NAME(add_four)(X, padded, number, c, sum, n_units);
     }
     memcpy(sums, sum, n_units * sizeof(UNIT));
-#undef PULL
 }
 
-/* One strip of the gradients of n neurons that take turns. */
-INLINE void NAME(sum_strip)(const REAL *X, ptrdiff_t padded, ptrdiff_t strip, int n, const int32_t *const *list,
-                            const int64_t *count, const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs,
-                            REAL *const *gradient, ptrdiff_t j)
+/* The gradients of n <= 2 neurons, to be written to gradient[0] and, for two, gradient[1]. */
+typedef struct {
+    const REAL *X;
+    ptrdiff_t padded;
+    int n;
+    const List *lists;
+    const REAL *residuals;
+    const REAL *const *signs;
+    REAL *const *gradient;
+} NAME(gradients);
+
+/* Of those gradients the `strip` columns from j on; the neurons take turns. */
+INLINE void NAME(sum_strip)(NAME(gradients) of, ptrdiff_t strip, ptrdiff_t n_outputs, ptrdiff_t j)
 {
     UNIT sums[2][WIDEST / UNIT_LANES] = {{{0}}};
-    int64_t longest = n == 1 || count[0] > count[1] ? count[0] : count[1];
+    const List *lists = of.lists;
+    int64_t longest = of.n == 1 || lists[0].count > lists[1].count ? lists[0].count : lists[1].count;
     for (int64_t p = 0; p < longest; p += STRIDE)
-        for (int s = 0; s < n; s++)
-            if (p < count[s])
-                NAME(add_strip)(X + j, padded, strip / UNIT_LANES, list[s] + p,
-                                count[s] - p < STRIDE ? count[s] - p : STRIDE, residuals, signs[s], n_outputs, sums[s]);
-    for (int s = 0; s < n; s++) {
-        REAL sign = n_outputs == 1 ? signs[s][0] : 1;
+        for (int s = 0; s < of.n; s++)
+            if (p < lists[s].count)
+                NAME(add_strip)(of.X + j, of.padded, strip / UNIT_LANES, NAME(stretch)(lists + s, p),
+                                (NAME(pulls)){of.residuals, of.signs[s], n_outputs}, sums[s]);
+    for (int s = 0; s < of.n; s++) {
+        REAL sign = n_outputs == 1 ? of.signs[s][0] : 1;
         for (ptrdiff_t u = 0; u < strip / UNIT_LANES; u++) {
             UNIT total = sign * sums[s][u];
-            memcpy(gradient[s] + j + u * UNIT_LANES, &total, sizeof total);
+            memcpy(of.gradient[s] + j + u * UNIT_LANES, &total, sizeof total);
         }
     }
 }
 
-/* gradient[s][:] = sum_p <signs[s], residuals[i, :]> x_i over the firing samples i = list[s][p] of n <= 2 neurons. */
+/* gradient[s][:] = sum_p <signs[s], residuals[i, :]> x_i over the firing samples i of lists[s], for n <= 2 neurons. */
 CLONES
-void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, const int64_t *count,
-                         const REAL *residuals, const REAL *const *signs, ptrdiff_t n_outputs, REAL *const *gradient)
+void NAME(sum_gradients)(const Rows *rows, int n, const List *lists, const REAL *residuals, const REAL *const *signs,
+                         ptrdiff_t n_outputs, REAL *const *gradient)
 {
-    for (ptrdiff_t j = 0; j < padded; j += WIDEST) {
+    NAME(gradients) of = {rows->data, rows->padded, n, lists, residuals, signs, gradient};
+    for (ptrdiff_t j = 0; j < of.padded; j += WIDEST) {
 #define ADD(P) \
     if (n_outputs == 1) /* the common case, its loop over outputs compiled away */ \
-        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, 1, gradient, j); \
+        NAME(sum_strip)(of, P, 1, j); \
     else \
-        NAME(sum_strip)(X, padded, P, n, list, count, residuals, signs, n_outputs, gradient, j); \
+        NAME(sum_strip)(of, P, n_outputs, j); \
     break
-        switch (padded - j) {
+        switch (of.padded - j) {
         case LANES: ADD(LANES);
         case 2 * LANES: ADD(2 * LANES);
         case 3 * LANES: ADD(3 * LANES);
@@ -340,15 +368,15 @@ void NAME(sum_gradients)(const REAL *X, ptrdiff_t padded, int n, const int32_t *
     }
 }
 
-/* In `n_units` units of columns: rows[i, :] += factor * w for every row i = list[p]. */
-INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
-                               int64_t count, REAL *rows)
+/* In `n_units` units of columns: rows[i, :] += factor * w for every row i of the list. */
+INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptrdiff_t n_units, const List *list,
+                               REAL *rows)
 {
     UNIT part[WIDEST / UNIT_LANES];
     for (ptrdiff_t u = 0; u < n_units; u++)
         part[u] = factor * NAME(load)(w + u * UNIT_LANES);
-    for (int64_t p = 0; p < count; p++) {
-        REAL *row = rows + list[p] * padded;
+    for (int64_t p = 0; p < list->count; p++) {
+        REAL *row = rows + list->items[p] * padded;
         for (ptrdiff_t u = 0; u < n_units; u++) {
             UNIT sum = NAME(load)(row + u * UNIT_LANES) + part[u];
             memcpy(row + u * UNIT_LANES, &sum, sizeof sum);
@@ -357,13 +385,13 @@ INLINE void NAME(add_to_strip)(const REAL *w, REAL factor, ptrdiff_t padded, ptr
 }
 
 /* In `n_units` units of columns: sum[:] += factor * sum_p rows[i, :]. */
-INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_t n_units, const int32_t *list,
-                                    int64_t count, REAL factor, REAL *sum)
+INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_t n_units, const List *list,
+                                    REAL factor, REAL *sum)
 {
     UNIT total[WIDEST / UNIT_LANES] = {{0}};
-    for (int64_t p = 0; p < count; p++)
+    for (int64_t p = 0; p < list->count; p++)
         for (ptrdiff_t u = 0; u < n_units; u++)
-            total[u] += NAME(load)(rows + list[p] * padded + u * UNIT_LANES);
+            total[u] += NAME(load)(rows + list->items[p] * padded + u * UNIT_LANES);
     for (ptrdiff_t u = 0; u < n_units; u++) {
         UNIT moved = NAME(load)(sum + u * UNIT_LANES) + factor * total[u];
         memcpy(sum + u * UNIT_LANES, &moved, sizeof moved);
@@ -380,23 +408,24 @@ INLINE void NAME(add_strip_of_rows)(const REAL *rows, ptrdiff_t padded, ptrdiff_
         default: F(WIDEST / UNIT_LANES); \
         }
 
-/* rows[i, :] += factor * w and totals[i] += factor for every row i = list[p]. */
+/* rows[i, :] += factor * w and totals[i] += factor for every row i of the list. */
 CLONES
-void NAME(add_to_rows)(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, REAL *rows,
-                       REAL *totals)
+void NAME(add_to_rows)(const REAL *w, REAL factor, ptrdiff_t padded, const List *list, REAL *rows, REAL *totals)
 {
-#define ADD(N) NAME(add_to_strip)(w + j, factor, padded, N, list, count, rows + j)
+#define ADD(N) NAME(add_to_strip)(w + j, factor, padded, N, list, rows + j)
     EACH_STRIP(ADD)
 #undef ADD
-    for (int64_t p = 0; p < count; p++)
-        totals[list[p]] += factor;
+    for (int64_t p = 0; p < list->count; p++)
+        totals[list->items[p]] += factor;
 }
 
-/* sum[:] += factor * sum_p rows[i, :] over the rows i = list[p]. */
+/* sum[:] += factor * the sum of the rows that the list names. */
 CLONES
-void NAME(add_rows)(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, REAL *sum)
+void NAME(add_rows)(const Rows *rows, const List *list, REAL factor, REAL *sum)
 {
-#define ADD(N) NAME(add_strip_of_rows)(rows + j, padded, N, list, count, factor, sum + j)
+    const REAL *data = rows->data;
+    ptrdiff_t padded = rows->padded;
+#define ADD(N) NAME(add_strip_of_rows)(data + j, padded, N, list, factor, sum + j)
     EACH_STRIP(ADD)
 #undef ADD
 }

@@ -5,25 +5,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Rows of numbers (REAL, in the function that reads them), padded with zeros to a multiple of LANES. */
+typedef struct {
+    const void *data;
+    ptrdiff_t padded;
+} Rows;
+
+/* Numbers of rows, ascending. */
+typedef struct {
+    const int32_t *items;
+    int64_t count;
+} List;
+
 #define DECLARE_EXACT(REAL, SUFFIX) \
     REAL dot_strided_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t stride, ptrdiff_t d); \
-    void products_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, int64_t n, REAL *products); \
-    int64_t keep_above_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list, \
-                                int64_t count, REAL threshold, int32_t *kept, REAL *products); \
-    int64_t keep_others_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *w, const int32_t *list, \
-                                 int64_t count, REAL threshold, int32_t *kept, REAL *products); \
-    void add_outputs_##SUFFIX(const int32_t *list, const REAL *products, int64_t count, REAL shift, \
-                              const REAL *signs, ptrdiff_t n_outputs, REAL *outputs); \
-    void keep_above_two_##SUFFIX(const REAL *X, ptrdiff_t padded, const REAL *const *w, const int32_t *const *list, \
-                                 const int64_t *count, REAL threshold, int32_t *const *kept, \
-                                 REAL *const *products, int64_t *held); \
-    void sum_gradients_##SUFFIX(const REAL *X, ptrdiff_t padded, int n, const int32_t *const *list, \
-                                const int64_t *count, const REAL *residuals, const REAL *const *signs, \
-                                ptrdiff_t n_outputs, REAL *const *gradient); \
-    void add_to_rows_##SUFFIX(const REAL *w, REAL factor, ptrdiff_t padded, const int32_t *list, int64_t count, \
-                              REAL *rows, REAL *totals); \
-    void add_rows_##SUFFIX(const REAL *rows, ptrdiff_t padded, const int32_t *list, int64_t count, REAL factor, \
-                           REAL *sum);
+    void products_##SUFFIX(const Rows *X, const REAL *w, int64_t n, REAL *products); \
+    int64_t keep_above_##SUFFIX(const Rows *X, const REAL *w, const List *list, REAL threshold, int32_t *kept, \
+                                REAL *products); \
+    int64_t keep_others_##SUFFIX(const Rows *X, const REAL *w, const List *list, REAL threshold, int32_t *kept, \
+                                 REAL *products); \
+    void keep_above_two_##SUFFIX(const Rows *X, const REAL *const *w, const List *lists, REAL threshold, \
+                                 int32_t *const *kept, REAL *const *products, int64_t *held); \
+    void add_outputs_##SUFFIX(const List *list, const REAL *products, REAL shift, const REAL *signs, \
+                              ptrdiff_t n_outputs, REAL *outputs); \
+    void sum_gradients_##SUFFIX(const Rows *X, int n, const List *lists, const REAL *residuals, \
+                                const REAL *const *signs, ptrdiff_t n_outputs, REAL *const *gradient); \
+    void add_to_rows_##SUFFIX(const REAL *w, REAL factor, ptrdiff_t padded, const List *list, REAL *rows, \
+                              REAL *totals); \
+    void add_rows_##SUFFIX(const Rows *rows, const List *list, REAL factor, REAL *sum);
 
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
     void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);

@@ -1,0 +1,63 @@
+"""Which weights first-order training returns: the last, the mean over all steps, or those after a random step."""
+
+import numpy as np
+
+
+class LastIterate:
+    """Training returns the last weights."""
+
+    remembered = ()
+
+    def begin(self, random_state):
+        """Draw what is to be drawn, if this is not training taken up again."""
+
+    def note(self, weights):
+        """Take notice of the weights after a step."""
+
+    def weights(self, last):
+        """The weights to return, given the last ones."""
+        return last
+
+
+class MeanIterate(LastIterate):
+    """The mean of the weights after each step."""
+
+    remembered = "kept", "n_steps"
+
+    def __init__(self):
+        self.kept, self.n_steps = None, 0
+
+    def note(self, weights):
+        self.n_steps += 1
+        if self.kept is None:
+            self.kept = np.zeros(weights.shape)
+        self.kept += (weights - self.kept) / self.n_steps
+
+    def weights(self, last):
+        return self.kept.astype(last.dtype, copy=False)
+
+
+class RandomIterate(MeanIterate):
+    """The weights after a uniformly random step [QSY23 Alg. 1].
+
+    It is drawn as the steps go by, so it is uniform among the steps taken.
+    """
+
+    remembered = "kept", "n_steps", "seed"
+
+    def __init__(self):
+        super().__init__()
+        self.seed = None
+
+    def begin(self, random_state):
+        if self.seed is None:
+            self.seed = random_state.randint(2**31 - 1)
+
+    def note(self, weights):
+        self.n_steps += 1
+        # One number for each step, the same if training was interrupted and taken up again.
+        if np.random.default_rng([self.seed, self.n_steps]).uniform() * self.n_steps < 1:
+            self.kept = weights.copy()
+
+
+AVERAGES = {"last": LastIterate, "mean": MeanIterate, "random": RandomIterate}

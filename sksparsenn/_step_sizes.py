@@ -1,0 +1,117 @@
+"""Step sizes of first-order training: where they start, how they follow what steps do, and when training has diverged."""
+
+import numpy as np
+
+# A loss this many times larger than at the start will not come back.
+DIVERGED = 1e4
+
+# Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
+LARGE_RISE = 1.1
+RATE_GROWTH = 1.05
+
+
+def set_units(state, problem, evaluation, options):
+    """Set the ridge in absolute terms, and the learning rate if it is "auto", from who fires at the start.
+
+    With H = sum_i p_i J_i^T J_i, gradient descent is stable below 2 / lambda_max(H); the
+    rate is 1 / lambda_max.  For a batch of size s, stochastic gradient descent on samples
+    with J_i J_i^T <= beta converges fastest at s / (beta + (s - 1) lambda_max) [Ma, Bassily and
+    Belkin 2018]; momentum adds up the noise of 1 / (1 - momentum) steps, and beta grows by
+    that factor.
+    """
+    state.measured = True
+    diagonal = problem.kernel_diagonal(evaluation)
+    if np.isnan(state.kernel_unit):
+        state.kernel_unit = problem.sum(diagonal)
+    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
+        return
+    loss = problem.loss
+    curvature = loss.curvature * largest_curvature(problem, evaluation)
+    if options.batch_size is not None:
+        noise = loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
+        curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
+    curvature += state.ridge
+    rate = 1 / curvature if curvature > 0 else 1.0
+    # A stream must not outrun the steepest part it has seen.
+    state.learning_rate = state.rate_limit = np.fmin(rate, state.learning_rate) if options.stream else rate
+
+
+def take_up_units(state, problem, options):
+    """Set the units of the training that `state` remembers, rather than measure them."""
+    state.measured = True
+    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
+
+
+def largest_curvature(problem, evaluation, tol=1e-3, max_iter=100):
+    """Return the largest eigenvalue of sum_i p_i J_i^T J_i, by power iteration over firing pairs.
+
+    The start, the square roots of the weights p_i, is close to the leading direction, because
+    the tangent kernel has no negative entries, and does not depend on the order of rows.
+    """
+    network = evaluation.network
+    dtype, n_outputs = network.weights.dtype, network.signs.shape[1]
+    v = np.repeat(problem.roots(dtype), n_outputs, axis=1) * (1 + 0.1 * np.arange(n_outputs, dtype=dtype))
+    v /= _length(v)
+    estimate = 0.0
+    for _ in range(max_iter):
+        v = problem.curvature_product(evaluation, v)
+        previous, estimate = estimate, _length(v)
+        if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
+            break
+        v /= estimate
+    return estimate
+
+
+def _length(v):
+    return float(np.sqrt(np.square(v, dtype=np.float64).sum()))
+
+
+def takes_back_step(state, loss, problem, evaluation):
+    """Keep automatic steps from overshooting, by the loss of the weights that the last one led to.
+
+    After a fall the rate may grow a little, up to 1 / lambda_max.  After a rise the
+    velocity is dropped (the restart of O'Donoghue and Candes, 2015) and lambda_max
+    estimated again, since other neurons fire now.  After a large rise the rate is halved
+    and the weights return to the best so far: neurons that overshoot may never fire
+    again.  Returns True in that last case.
+    """
+    weights, previous = state.network.weights, state.last_loss
+    state.last_loss = loss
+    if loss <= state.best_loss:
+        state.best_loss = loss
+        if state.best_weights is None:
+            state.best_weights = np.empty_like(weights)
+        np.copyto(state.best_weights, weights)
+    if loss <= previous:
+        state.learning_rate = min(state.learning_rate * RATE_GROWTH, state.rate_limit)
+        return False
+    state.velocity[:] = 0
+    curvature = problem.loss.curvature * largest_curvature(problem, evaluation)
+    if curvature + state.ridge > 0:
+        state.rate_limit = 1 / (curvature + state.ridge)
+    state.learning_rate = min(state.learning_rate, state.rate_limit)
+    if loss <= LARGE_RISE * state.best_loss:
+        return False
+    weights[:] = state.best_weights
+    state.learning_rate *= 0.5
+    state.last_loss = np.inf
+    return True
+
+
+def refuse_divergence(state, options, adaptive):
+    """Raise ValueError, naming the parameter to change, once the loss has grown out of bounds."""
+    curve = state.loss_curve
+    if np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0):
+        return
+    if adaptive and np.isfinite(state.best_loss):
+        return  # that step has been taken back
+    rate = f"{state.learning_rate:.3g}"
+    advice = "raise shift or lower output_scale" if options.learning_rate == "auto" else "lower learning_rate"
+    raise ValueError(
+        f"training diverged: the loss went from {curve[0]:.3g} to {curve[-1]:.3g} in {len(curve)} iterations "
+        f"with learning_rate={options.learning_rate!r} (steps of {rate}) and momentum={options.momentum}; {advice}."
+    )
