@@ -25,12 +25,14 @@ from sklearn.utils import check_random_state
 from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
 from benchmarks.figures import numbers, panels, plain
 from benchmarks.tables import write_table
+from sksparsenn._blas_threads import single_blas_thread
+from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._inputs import Lift
 from sksparsenn._jacobian import Jacobian
-from sksparsenn._linear_solvers import CholeskySolver, NystromSolver, SketchSolver
-from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal
-from sksparsenn._sklearn import single_blas_thread
-from sksparsenn._solver_choice import Problem, choose_solver, nanoseconds
+from sksparsenn._network import Network, initial_weights
+from sksparsenn._nystrom import NystromSolver
+from sksparsenn._sketched_qr import SketchSolver
+from sksparsenn._solver_choice import Sizes, choose_solver, nanoseconds
 from sksparsenn._systems import smaller_system
 from sksparsenn._trust_region import FIRST_DAMPING
 
@@ -66,13 +68,13 @@ def make_problem(n, d, o, width, damping):
     """A Jacobian, the residuals of a network that outputs zero, and the strength of the damping."""
     random_state = check_random_state(0)
     X = random_state.standard_normal((n, d))
-    X = Lift.fit(X, np.full(n, 1 / n), True, 0.4)(X, np.float64)
+    samples = Lift.fit(X, np.full(n, 1 / n), True, 0.4)(X, np.float64)
     shift = np.sqrt(SHARE * np.log(width))
     network = Network(*initial_weights(width, d + 1, o, "paired", random_state, np.float64), shift, shift, 1.0)
-    firing = network.firing(X)
-    unit = float(tangent_kernel_diagonal(firing, X, network.scale).mean())
-    jacobian = Jacobian(firing, X, np.ones(n), network.signs, network.scale, d + 1)
-    target = np.sin(3 * X[:, : d + 1] @ random_state.standard_normal((d + 1, o)))
+    firing = network.firing(samples)
+    unit = float(firing.kernel_diagonal(network.scale).mean())
+    jacobian = Jacobian(firing, samples.rows, np.ones(n), network.signs, network.scale, d + 1)
+    target = np.sin(3 * samples.rows[:, : d + 1] @ random_state.standard_normal((d + 1, o)))
     residuals = target + 0.3 * random_state.standard_normal((n, o))
     return jacobian, residuals.ravel(), damping * unit
 
@@ -111,7 +113,7 @@ def compare(sizes, damping, repeat, largest_sketch):
     n, d, o, width = sizes
     problem = make_problem(n, d, o, width, damping)
     jacobian = problem[0]
-    costs = Problem(n, d + 1, o, len(jacobian.neurons), len(jacobian.samples))
+    costs = Sizes(n, d + 1, o, len(jacobian.neurons), len(jacobian.samples))
     predicted, auto = nanoseconds(costs, SKETCH_SIZE), choose_solver(costs, SKETCH_SIZE)
     times = measure(problem, repeat, largest_sketch)
     fastest = min(times, key=lambda name: times[name][0])

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
@@ -33,16 +33,16 @@ class Rows(NamedTuple):
 class Start(NamedTuple):
     """What training starts from."""
 
-    samples: np.ndarray
-    """On the sphere, zero-padded."""
-    targets: np.ndarray
-    """As the loss compares them with outputs, one column for each output."""
+    samples: object
+    """On the sphere: `DenseSamples` or `SparseSamples`."""
+    targets: object
+    """`Numbers` or `Labels`."""
+    y: np.ndarray
+    """Targets as the loss compares them with outputs, one column for each output."""
     weights: np.ndarray
     network: Network
     anchor: np.ndarray
     """Weights at initialisation, towards which the ridge pulls."""
-    n_lifted: int
-    """Columns of the samples that are not padding."""
     early_stopping: EarlyStopping | None
     random_state: np.random.RandomState
     key: str
@@ -86,29 +86,26 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         rows = self._read(X, y, sample_weight, reset=not continues)
         memory = self._training if continues else {}
         rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
-        if not continues:
-            self._learn_targets(rows.y, classes)
-        targets, weights = self._encode(rows.y), self._balanced(rows.y, rows.weights)
-        lift, units = self._units_of(rows.X, targets, weights, continues)
+        targets = self._fitted_targets() if continues else self._new_targets(rows.y, classes)
+        encoded, weights = targets.encode(rows.y), targets.balanced(rows.y, rows.weights)
+        lift, targets.units = self._units_of(targets, rows.X, encoded, weights, continues)
         X = rows.X
         if in_batches:
-            X, targets, weights = in_canonical_order(X, targets, weights)
+            X, encoded, weights = in_canonical_order(X, encoded, weights)
         samples = lift(X, X.dtype)
-        n_lifted = X.shape[1] + lift.n_added
         require_training_memory(samples, self.width, validates=held_out is not None)
-        objective_targets = self._objective_targets(targets, units, X.dtype)
-        key = "stream" if stream else self._training_key(samples, objective_targets, weights, held_out)
+        y = targets.for_loss(encoded, X.dtype)
+        key = "stream" if stream else self._training_key(samples, y, weights, held_out)
         memory = memory if memory.get("key") == key else {}
         random_state = recalled_random_state(memory) or check_random_state(self.random_state)
         network, anchor = self._first_network(
-            n_lifted, targets.shape[1], shift, threshold, random_state, X.dtype, continues, memory
+            samples.n_features, y.shape[1], shift, threshold, random_state, X.dtype, continues, memory
         )
         self._centre, self._constant, self._spread = lift
-        self._target_mean, self._target_scale = units
-        early_stopping = self._make_early_stopping(held_out, network, in_batches)
-        return Start(
-            samples, objective_targets, weights, network, anchor, n_lifted, early_stopping, random_state, key, memory
-        )
+        self._target_mean, self._target_scale = targets.units
+        vars(self).update(targets.fitted_attributes)
+        early_stopping = self._make_early_stopping(held_out, targets, network, in_batches)
+        return Start(samples, targets, y, weights, network, anchor, early_stopping, random_state, key, memory)
 
     def _activation(self):
         """Shift and threshold as numbers; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
@@ -131,7 +128,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _read(self, X, y, sample_weight, *, reset=True, name="sample_weight"):
         """Checked rows, without those that weigh nothing."""
-        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(), **self._target_checks)
+        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(), **self._target_kind.checks)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weights.sum() > 0:
             raise ValueError(f"{name} is zero for every sample: nothing is left to fit.")
@@ -150,13 +147,13 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Whether this fit goes on from the last one."""
         return self.warm_start and hasattr(self, "hidden_weights_")
 
-    def _units_of(self, X, targets, weights, continues):
-        """The maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
+    def _units_of(self, targets, X, encoded, weights, continues):
+        """Return the maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
         if continues:
             return self._lift(), self._units()
         shares = weights / weights.sum()
         lift = Lift.fit(X, shares, self.fit_intercept, self.intercept_scaling)
-        return lift, self._target_units(targets, shares)
+        return lift, targets.units_of(encoded, shares, self.fit_intercept)
 
     def _first_network(self, n_features, n_outputs, shift, threshold, random_state, dtype, continues, memory):
         """The network to start from, and the weights that the ridge pulls towards."""
@@ -189,7 +186,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """What a later fit needs to go on exactly where this one stopped."""
         memory = {"key": start.key}
         if kept is not last_weights:
-            memory["weights"] = last_weights[:, : start.n_lifted].copy()
+            memory["weights"] = last_weights[:, : start.samples.n_features].copy()
         if hasattr(self, "_split_seed"):
             memory["split_seed"] = self._split_seed
         return memory | remember(*parts, start.early_stopping, random_state=start.random_state)
@@ -212,23 +209,23 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if self.early_stopping is not True:
             return rows, None
         self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
-        stratify = rows.y if is_classifier(self) else None
+        stratify = rows.y if self._target_kind.stratifies else None
         parts = train_test_split(
             *rows, test_size=self.validation_fraction, random_state=self._split_seed, stratify=stratify
         )
         return Rows(*parts[::2]), Rows(*parts[1::2])
 
-    def _make_early_stopping(self, held_out, network, in_batches):
+    def _make_early_stopping(self, held_out, targets, network, in_batches):
         if held_out is None:
             return None
-        targets = self._encode(held_out.y)
+        encoded = targets.encode(held_out.y)
         samples = self._lift()(held_out.X, network.weights.dtype)
         search = make_search(
             "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
         )
 
         def score(outputs):
-            return self._score_outputs(outputs, targets, held_out.weights)
+            return targets.score(outputs, encoded, held_out.weights)
 
         return EarlyStopping(samples, score, search, self.tol, self.n_iter_no_change)
 
@@ -238,8 +235,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """The attributes of a fitted network with these weights: plain arrays and numbers."""
         network = start.network
         return {
-            "hidden_weights_": np.ascontiguousarray(weights[:, : start.n_lifted]),
-            "initial_weights_": np.ascontiguousarray(start.anchor[:, : start.n_lifted]),
+            "hidden_weights_": np.ascontiguousarray(weights[:, : start.samples.n_features]),
+            "initial_weights_": np.ascontiguousarray(start.anchor[:, : start.samples.n_features]),
             "output_weights_": network.signs,
             "shift_": network.shift,
             "threshold_": network.threshold,

@@ -1,14 +1,12 @@
-"""What classifiers add to a network: labels as signs, scores and probabilities of classes."""
+"""Classification: the face of classifiers, labels, scores and probabilities of classes."""
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sksparsenn._inputs import Standardiser
-from sksparsenn._losses import class_shares_as_scores, probabilities, probabilities_of_means
+from sksparsenn._losses import probabilities, probabilities_of_means
+from sksparsenn._targets import Labels
 
 
 def _has_probabilities(estimator):
@@ -21,71 +19,15 @@ def _has_probabilities(estimator):
 
 
 class Classification(ClassifierMixin):
-    """Outputs stand for classes: one output for two classes, positive for the second; else an output for each class."""
+    """A network whose outputs stand for classes."""
 
-    _target_checks = {}  # noqa: RUF012
+    _target_kind = Labels
 
-    def _learn_targets(self, y, classes=None):
-        check_classification_targets(y)
-        self.classes_ = np.unique(y) if classes is None else np.unique(classes)
-        if classes is not None and len(self.classes_) < 2:
-            raise ValueError(f"classes={list(classes)} names fewer than two classes: give all labels of the stream.")
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds one class only, {self.classes_.tolist()}, among the samples that weigh something: "
-                "a classifier needs at least two classes."
-            )
+    def _new_targets(self, y, classes=None):
+        return Labels.of(y, self.loss, self.class_weight, classes)
 
-    def _encode(self, y):
-        """Labels as a float64 matrix of signs: +1 in the column of a sample's class, else -1."""
-        places = np.searchsorted(self.classes_, y)
-        unknown = self.classes_[np.minimum(places, len(self.classes_) - 1)] != y
-        if unknown.any():
-            raise ValueError(
-                f"y holds labels that are not among the classes: {np.unique(y[unknown]).tolist()} "
-                f"not in {self.classes_.tolist()}."
-            )
-        if len(self.classes_) == 2:
-            return 2.0 * places[:, None] - 1
-        return 2.0 * (places[:, None] == np.arange(len(self.classes_))) - 1
-
-    def _balanced(self, y, weights):
-        """Weights of the samples in the objective: their own times those of their classes."""
-        if self.class_weight is None:
-            return weights
-        places = np.searchsorted(self.classes_, y)
-        if isinstance(self.class_weight, str):  # "balanced": all classes weigh the same, whatever their samples weigh
-            totals = np.bincount(places, weights, minlength=len(self.classes_))
-            factors = weights.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, 1))
-        else:
-            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        weights = weights * factors[places]
-        if not weights.sum() > 0:
-            raise ValueError(f"class_weight={self.class_weight!r} leaves no sample a positive weight.")
-        return weights
-
-    def _target_units(self, targets, shares):
-        """Standard units for the squared error; elsewhere scores are shifted by the constants of least loss."""
-        if self.loss == "squared_error":
-            return Standardiser.fit(targets, shares, self.fit_intercept)
-        positive = shares @ (targets > 0)
-        offset = class_shares_as_scores(positive) if self.loss == "log_loss" else np.sign(positive - 0.5)
-        return Standardiser(offset if self.fit_intercept else np.zeros_like(offset), np.ones_like(offset))
-
-    def _objective_targets(self, targets, units, dtype):
-        """What the loss compares outputs with."""
-        if self.loss == "squared_error":
-            return units(targets, dtype)
-        return np.ascontiguousarray(targets, dtype=dtype)
-
-    def _score_outputs(self, outputs, targets, weights):
-        """Accuracy of a network's outputs."""
-        scores = self._units().inverse(outputs)
-        if scores.shape[1] == 1:
-            right = (scores > 0) == (targets > 0)
-        else:
-            right = scores.argmax(axis=1) == targets.argmax(axis=1)
-        return np.average(right.ravel(), weights=weights)
+    def _fitted_targets(self):
+        return Labels(self.loss, self.classes_, self.class_weight, self._units())
 
     def decision_function(self, X):
         """Scores of the classes.

@@ -31,7 +31,7 @@ class Options:
     """Whether the samples are a part of a stream, each of which is visited once."""
 
     def adaptive(self, loss):
-        """Return whether steps are sized by what they did: with all samples, a smooth loss and no rate from the user."""
+        """Return whether what steps did sizes the next: with all samples, a smooth loss and no rate from the user."""
         always_all = self.batch_size is None and not self.stream
         return always_all and self.learning_rate == "auto" and loss.smooth
 

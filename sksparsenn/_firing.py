@@ -54,7 +54,7 @@ class Candidates(NamedTuple):
         return Firing(self.lists.rows, starts, counts, samples, products, self.points)
 
     def forward(self, network, reuse=None):
-        """Return the pairs that fire, and the outputs of the network: in one pass that keeps no products if that pays."""
+        """Return the pairs that fire, and the outputs of the network; where it pays, in a pass that keeps no products."""
         if self.points.keeps_products:
             firing = self.firing(network.weights, network.threshold, reuse)
             return firing, firing.outputs(network.signs, network.shift, network.scale)
@@ -107,7 +107,7 @@ class Firing(NamedTuple):
         return add_firing_outputs(self, self.products, shift, signs, scale, len(self.points))
 
     def linear_outputs(self, U, signs, scale):
-        """Return scale * sum_r signs[r, o] <u_r, x_i> over the neurons r that fire on i; u_r need not be the weights."""
+        """Return scale * sum_r signs[r, o] <u_r, x_i> over the neurons r that fire on i; U need not be the weights."""
         lists = Lists(self.rows, self.starts, self.counts, self.samples)
         return Candidates(self.points, lists).firing(U, -np.inf).outputs(signs, 0.0, scale)
 
@@ -116,7 +116,7 @@ class Firing(NamedTuple):
         return neurons_per_sample(self, len(self.points))
 
     def kernel_product(self, v, signs, scale):
-        """Return J J^T v, with J the Jacobian of the outputs in the hidden weights and v of shape (samples, outputs)."""
+        """Return J J^T v, with J the Jacobian of outputs in hidden weights and v of shape (n_samples, n_outputs)."""
         return self.points.kernel_product(self, v, signs, scale)
 
     def kernel_diagonal(self, scale):

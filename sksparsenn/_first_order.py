@@ -5,11 +5,11 @@ from time import perf_counter
 
 import numpy as np
 
+from sksparsenn._averages import AVERAGES
 from sksparsenn._base import BaseShiftedReLU
+from sksparsenn._batches import BatchSampler, SinglePass
 from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
-from sksparsenn._averages import AVERAGES
-from sksparsenn._batches import BatchSampler, SinglePass
 from sksparsenn._descent import Options, State, descend
 from sksparsenn._problem import Problem
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
@@ -109,7 +109,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
         shares = start.weights / start.weights.sum()
-        return Problem(start.samples, start.targets, shares, self._make_loss(), search, total_weight)
+        return Problem(start.samples, start.y, shares, start.targets.make_loss(), search, total_weight)
 
     @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):

@@ -2,7 +2,7 @@
 
 from sksparsenn._classification import Classification
 from sksparsenn._first_order import SparseShiftedReLU
-from sksparsenn._losses import CLASSIFICATION_LOSSES, classification_loss
+from sksparsenn._losses import CLASSIFICATION_LOSSES
 from sksparsenn._sklearn import StrOptions, _fit_context
 
 
@@ -331,9 +331,6 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
-
-    def _make_loss(self):
-        return classification_loss(self.loss, self._target_mean)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):

@@ -317,9 +317,6 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _make_loss(self):
-        return REGRESSION_LOSSES[self.loss]
-
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train on a part of a stream, each sample of which is visited once.

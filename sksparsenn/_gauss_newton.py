@@ -8,11 +8,14 @@ import numpy as np
 from sksparsenn._base import BaseShiftedReLU
 from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import Progress
-from sksparsenn._linear_solvers import NYSTROM_RESIDUAL, CholeskySolver, NystromSolver, SketchSolver
+from sksparsenn._cholesky_solver import CholeskySolver
+from sksparsenn._nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._problem import Problem
 from sksparsenn._search import make_search
+from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._sklearn import Interval, OneOf, StrOptions, _fit_context
 from sksparsenn._solver_choice import AutomaticSolver
+from sksparsenn._systems import require_moderate_units
 from sksparsenn._training_state import recall
 from sksparsenn._trust_region import Options, State, train
 
@@ -72,8 +75,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
             network, total_weight = start.network, float(start.weights.sum())
+            require_moderate_units(network.output_scale, start.weights, network.weights.dtype)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
-            problem = Problem(start.samples, start.targets, start.weights, self._make_loss(), search, total_weight)
+            problem = Problem(start.samples, start.y, start.weights, start.targets.make_loss(), search, total_weight)
             options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
             state = State(network, start.anchor)
             resumes = bool(start.memory)
@@ -136,8 +140,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
         def line(state):
             step = state.history[-1]
             score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
+            objective = state.point.objective(state.ridge)
             return (
-                f"iteration {n_before + len(state.history)}: objective {state.point.objective(state.ridge):.6g}, {score}"
+                f"iteration {n_before + len(state.history)}: objective {objective:.6g}, {score}"
                 f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
                 f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
                 f"{perf_counter() - begin:.2f} s"

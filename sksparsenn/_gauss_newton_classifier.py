@@ -2,7 +2,6 @@
 
 from sksparsenn._classification import Classification
 from sksparsenn._gauss_newton import SketchedGaussNewton
-from sksparsenn._losses import classification_loss
 from sksparsenn._sklearn import StrOptions
 
 
@@ -341,6 +340,3 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
-
-    def _make_loss(self):
-        return classification_loss(self.loss, self._target_mean)

@@ -1,7 +1,6 @@
 """SketchedGaussNewtonRegressor: a shifted-ReLU network trained by second-order steps over firing pairs."""
 
 from sksparsenn._gauss_newton import SketchedGaussNewton
-from sksparsenn._losses import REGRESSION_LOSSES
 from sksparsenn._regression import Regression
 
 
@@ -319,6 +318,3 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
-
-    def _make_loss(self):
-        return REGRESSION_LOSSES["squared_error"]

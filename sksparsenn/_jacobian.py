@@ -12,7 +12,6 @@ import numpy as np
 from scipy.sparse import csc_array, csr_array
 
 from sksparsenn._firing import Lists
-from sksparsenn._gram import normal_matrix, normal_matrix_rows, normal_product, tangent_kernel, tangent_kernel_rows
 from sksparsenn._kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
 
 
@@ -27,7 +26,7 @@ class LinearNetwork(NamedTuple):
 
 
 class Jacobian:
-    """J at the weights whose firing pattern is given.
+    """J at the weights with a given firing pattern: its pattern in both directions, its products, and parts of it.
 
     Parameters
     ----------
@@ -38,97 +37,62 @@ class Jacobian:
     scale : float
     n_features : int
         Columns of X that are not padding.
+
+    Attributes
+    ----------
+    neurons : int64 ndarray of shape (n_neurons,)
+        The neurons that fire on some sample, ascending.  All that follows counts them 0, 1, ...
+    signs : float64 ndarray of shape (n_neurons, n_outputs)
+    by_neuron, samples : int64 and int32 ndarrays
+        Neuron r fires on ``samples[by_neuron[r] : by_neuron[r + 1]]``, ascending.
+    by_sample, neurons_of_sample : int64 and int32 ndarrays
+        On sample i fire ``neurons_of_sample[by_sample[i] : by_sample[i + 1]]``, ascending.
+    shape : tuple of int
+        Rows, one for each sample and output, and columns, one for each neuron and feature.
     """
 
     def __init__(self, firing, X, root, signs, scale, n_features):
-        self.neurons = firing.rows[firing.counts > 0]  # those that have columns
+        self.neurons = firing.rows[firing.counts > 0]
         indptr, self.samples = firing.pairs()
         self.by_neuron = np.append(indptr[self.neurons], indptr[-1])
         self.by_sample, self.neurons_of_sample = transpose_lists(self.by_neuron, self.samples, len(X))
         self.X, self.root, self.scale, self.n_features = X, root, float(scale), n_features
         self.signs = np.ascontiguousarray(signs[self.neurons])
         self.n_outputs = signs.shape[1]
-        # Rows, a sample and an output each, and columns, a neuron and a feature each.
         self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
-        # What products need again and again, as the lists that compiled functions take.
-        self._lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
-        self._lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
+        # For products, of which an iteration takes many.
+        self.lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
+        self.lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
         self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
 
-    @property
-    def arrays(self):
-        """What the compiled functions take."""
-        pattern = self.by_neuron, self.samples, self.by_sample, self.neurons_of_sample
-        return self.X, self.root, *pattern, self.signs, self.scale
-
     def product(self, U):
-        """J u as one vector, for U with a padded row for each of `neurons`."""
+        """Return J u as one vector, for U with a padded row for each of `neurons`."""
         if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
-            room = np.empty(room_for(self._lists_of_neurons.counts), dtype=np.int32)
+            room = np.empty(room_for(self.lists_of_neurons.counts), dtype=np.int32)
             linear = LinearNetwork(U, self.signs, 0.0, -np.inf, self.scale)
-            out = forward_of_candidates(self.X, self._lists_of_neurons, linear, room)[2]
+            out = forward_of_candidates(self.X, self.lists_of_neurons, linear, room)[2]
             return (self.root[:, None] * out).ravel()
         # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
-        sums = firing_gradient(U, self._lists_of_samples, self.signs, self._ones)
+        sums = firing_gradient(U, self.lists_of_samples, self.signs, self._ones)
         return self._factor[:, 0] * np.einsum("ij,ij->i", sums, self.X)
 
     def transpose_product(self, v):
-        """J^T v: a padded row for each of `neurons`."""
+        """Return J^T v as a padded row for each of `neurons`."""
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
-        return firing_gradient(self.X, self._lists_of_neurons, v, self.signs)
+        return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
 
     def packed(self, U):
-        """Padded rows as one vector without the padding."""
+        """Return padded rows as one vector without the padding."""
         return U[:, : self.n_features].ravel()
 
     def padded(self, u):
-        """One vector as padded rows."""
+        """Return one vector as padded rows."""
         U = np.zeros((len(self.neurons), self.X.shape[1]))
         U[:, : self.n_features] = u.reshape(len(self.neurons), self.n_features)
         return U
 
-    # -- J J^T and J^T J ----------------------------------------------------------------------
-
-    def fill_kernel(self, out):
-        """The lower triangle of J J^T."""
-        tangent_kernel(*self.arrays, out)
-
-    def kernel_product(self, v):
-        """J J^T v."""
-        return self.product(self.transpose_product(v))
-
-    def kernel_rows(self, entries):
-        """Whole rows of J J^T."""
-        return tangent_kernel_rows(*self.arrays, np.asarray(entries, dtype=np.int64))
-
-    def kernel_diagonal(self):
-        diagonal = self.scale**2 * self.root**2 * np.diff(self.by_sample) * np.einsum("ij,ij->i", self.X, self.X)
-        return np.repeat(diagonal, self.n_outputs)
-
-    def fill_normal(self, out):
-        """The lower triangle of J^T J."""
-        normal_matrix(*self.arrays, self.n_features, out)
-
-    def normal_product(self, u):
-        """J^T J u, packed."""
-        if self.n_outputs == 1:
-            return normal_product(*self.arrays, self.n_features, u)
-        return self.packed(self.transpose_product(self.product(self.padded(u))))
-
-    def normal_rows(self, entries):
-        """Whole rows of J^T J."""
-        return normal_matrix_rows(*self.arrays, self.n_features, np.asarray(entries, dtype=np.int64))
-
-    def normal_diagonal(self):
-        one = np.ones((len(self.neurons), 1))
-        weights = self.root[:, None] ** 2
-        squares = firing_gradient(self.X**2, self._lists_of_neurons, weights, one)
-        return self.scale**2 * self.n_outputs * self.packed(squares)
-
-    # -- parts of J as sparse matrices, for sketches without a structure of their own ---------------
-
     def rows(self, first, last):
-        """Rows first to last of J."""
+        """Return the rows first to last of J as a sparse matrix."""
         d, o = self.n_features, self.n_outputs
         entries = np.arange(first, last)
         samples, outputs = entries // o, entries % o
@@ -142,7 +106,7 @@ class Jacobian:
         return csr_array((values.ravel(), columns.ravel(), indptr), shape=(len(entries), self.shape[1]))
 
     def columns(self, first, last):
-        """The columns of J of neurons first to last."""
+        """Return the columns of J of neurons first to last as a sparse matrix."""
         d, o = self.n_features, self.n_outputs
         neurons = np.arange(first, last)
         counts = np.diff(self.by_neuron)[first:last]
@@ -158,5 +122,5 @@ class Jacobian:
 
 
 def _spans(starts, counts):
-    """The numbers starts[k], ..., starts[k] + counts[k] - 1 for each k, one after the other."""
+    """Return the numbers starts[k], ..., starts[k] + counts[k] - 1 for each k, one after the other."""
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -39,11 +39,15 @@ cdef struct Step:
 cdef Pattern as_pattern(lists)
 cdef Step as_step(step)
 
+# Inside prange a struct has to be assigned whole: Cython shares one whose fields are assigned among the threads.
+cdef inline List list_at(const int32_t *items, int64_t count) noexcept nogil:
+    cdef List one
+    one.items, one.count = items, count
+    return one
+
 # List k of a pattern.
 cdef inline List list_of(const Pattern *pattern, Py_ssize_t k) noexcept nogil:
-    cdef List one
-    one.items, one.count = pattern.items + pattern.starts[k], pattern.counts[k]
-    return one
+    return list_at(pattern.items + pattern.starts[k], pattern.counts[k])
 
 # Whether a step moves all neurons; else only those that fire.
 cdef inline bint moves_all(const Step *step) noexcept nogil:

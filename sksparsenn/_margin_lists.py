@@ -1,8 +1,8 @@
 """Margin lists: for each neuron, the samples that could fire before it has moved further than its margin.
 
 From the outside in: `MarginLists`, the public face; `MaintainedLists`, the engine, which keeps the lists of a
-store valid while neurons move; `SampleLists`, the store of samples one by one; `Margins`, the policy, which
-says how far a neuron may move and how wide its list is to be.
+store valid while neurons move; `SampleLists`, the store of samples one by one; `MarginPolicy`,
+which says how far a neuron may move and how wide its margin is to be.
 """
 
 from typing import NamedTuple
@@ -120,7 +120,7 @@ class MarginLists:
 
     @property
     def margins(self):
-        return self._lists.margins.widths
+        return self._lists.policy.margins
 
     @property
     def n_listed(self):
@@ -161,20 +161,20 @@ class MarginLists:
 class MaintainedLists:
     """Lists that hold for the weights of the moment: a store, kept valid by the margins of its neurons.
 
-    The lists are made when they are first needed, for the weights that the margins then remember.
+    The lists are made when they are first needed, for the weights that the policy then remembers.
     W is padded rows in the precision of the samples, and is copied.
     """
 
     def __init__(self, store, W, threshold, margin=None):
         self.store = store
-        self.margins = Margins(store.samples, W, threshold, margin)
+        self.policy = MarginPolicy(store.samples, W, threshold, margin)
         self._unreported = None  # the work of making the lists, until a query reports it
 
     def build(self):
         """Make the lists of all neurons."""
-        margins, store, W = self.margins, self.store, self.margins.reference
+        policy, store, W = self.policy, self.store, self.policy.reference
         n_samples, n_neurons = len(store.samples), len(W)
-        margins.settle_all()
+        policy.settle_all()
         sampled = np.unique(np.linspace(0, max(n_neurons - 1, 0), min(n_neurons, NEURONS_SAMPLED)).astype(int))
         if len(sampled):
             listed = self._scan(sampled).n_listed / len(sampled) * n_neurons
@@ -183,7 +183,7 @@ class MaintainedLists:
             require_memory(needed, f"margin lists over {n_samples} samples and {n_neurons} neurons")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(n_samples, 1))
-        store.fill([self._scan(margins.rows[k : k + rows]) for k in range(0, max(n_neurons, 1), rows)])
+        store.fill([self._scan(policy.rows[k : k + rows]) for k in range(0, max(n_neurons, 1), rows)])
         self._unreported = Work(n_samples * n_neurons, 0, n_neurons)
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
@@ -191,29 +191,29 @@ class MaintainedLists:
         """Return candidates for padded weights W, among all samples or among those chosen, and the work it took."""
         if self._unreported is None:
             self.build()
-        margins = self.margins
-        moved = margins.note_query(W)
-        used_up = margins.used_up(moved)
+        policy = self.policy
+        moved = policy.note_query(W)
+        used_up = policy.used_up(moved)
         work = self._unreported + self._rescan(used_up, W, moved)
         self._unreported = Work(0, 0, 0)
-        if margins.review_is_due:
+        if policy.review_is_due:
             work += self._review(W, moved, used_up)
         candidates, looked_at = self.store.candidates(chosen)
         return candidates, work + looked_at
 
     def learn(self, counts):
         """Take note of how many samples of each list the last query kept; it was one of all samples."""
-        self.margins.learn(counts, self.store.n_listed)
+        self.policy.learn(counts, self.store.n_listed)
 
     def _scan(self, rows):
         """Find what is to be listed for these neurons, by one pass over the samples."""
-        margins = self.margins
-        return self.store.scan(margins.reference, rows, *margins.cuts(rows))
+        policy = self.policy
+        return self.store.scan(policy.reference, rows, *policy.cuts(rows))
 
     def _rescan(self, rows, W, moved):
         """Give these neurons new margins and lists."""
         if len(rows):
-            self.margins.renew(rows, W, moved, self.store.counts)
+            self.policy.renew(rows, W, moved, self.store.counts)
             self.store.replace(rows, self._scan(rows))
         return Work(len(rows) * len(self.store.samples), 0, len(rows))
 
@@ -223,16 +223,16 @@ class MaintainedLists:
         With narrower margins, lists of samples lose some of what they hold, and are cut down where they stand.
         Lists of nodes would hold other nodes; they are made anew once the wide ones have cost what a scan does.
         """
-        margins, store = self.margins, self.store
-        rows, best = margins.slowed_down(moved, just_scanned, store.counts)
+        policy, store = self.policy, self.store
+        rows, best = policy.slowed_down(moved, just_scanned, store.counts)
         if not store.narrows:
-            needless = (store.counts[rows] - margins.kept[rows]) * margins.age(rows)
-            return self._rescan(rows[needless > margins.cost_of_scan], W, moved)
+            needless = (store.counts[rows] - policy.kept[rows]) * policy.age(rows)
+            return self._rescan(rows[needless > policy.cost_of_scan], W, moved)
         if not len(rows):
             return Work(0, 0, 0)
         evaluated = int(store.counts[rows].sum())
-        margins.narrow(rows, W, best)
-        store.narrow(W, rows, margins.lowered_cuts(rows))
+        policy.narrow(rows, W, best)
+        store.narrow(W, rows, policy.lowered_cuts(rows))
         return Work(evaluated, 0, 0)
 
 
@@ -302,14 +302,13 @@ def restricted(lists, chosen, n_samples):
     return Lists(lists.rows, *restrict_lists(*lists, position))
 
 
-class Margins:
-    """How far each neuron may move before its list ceases to hold, and how wide the list is to be then.
+class MarginPolicy:
+    """How far each neuron may move before its list has to be made anew, and with which margin that is done.
 
-    A list for neuron r holds what lies within `widths[r]` of the threshold at `reference[r]`, a point near the
-    neuron's weights.
+    The list of neuron r is made for a margin, `margins[r]`, and for `reference[r]`, a point near its weights.
     """
 
-    remembered = "reference", "widths", "lead", "scanned_at", "n_queries", "growth", "kept"
+    remembered = "reference", "margins", "lead", "scanned_at", "n_queries", "growth", "kept"
 
     def __init__(self, samples, W, threshold, margin=None):
         self.samples, self.threshold, self.margin = samples, threshold, margin
@@ -321,7 +320,7 @@ class Margins:
         self.n_queries = 0
         self.scanned_at = np.zeros(len(W), dtype=np.int64)
         self.lead = np.zeros(len(W))  # how far ahead of the neurons their lists were made
-        self.widths = self._first_widths(self.rows)
+        self.margins = self._first_margins(self.rows)
         self._allowed = None  # how far each neuron may move from its reference
 
     # -- how far a neuron may move --------------------------------------------------------
@@ -347,11 +346,11 @@ class Margins:
         reach = self.samples.reach
         if reach == 0:
             return np.full(len(rows), np.inf)
-        widths = self.widths[rows]
+        margins = self.margins[rows]
         error, smallest = self.samples.rounding
-        rounding = error * (self._lengths[rows] * reach + widths + abs(self.threshold)) + smallest
+        rounding = error * (self._lengths[rows] * reach + margins + abs(self.threshold)) + smallest
         # A neuron that has not moved at all is safe whatever its margin.
-        return np.maximum((widths - rounding) / reach, 0)
+        return np.maximum((margins - rounding) / reach, 0)
 
     def _settle(self, rows, W):
         """Measure movement of these neurons from their weights W on."""
@@ -361,7 +360,7 @@ class Margins:
 
     def _settle_ahead(self, rows, W, moved):
         """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
-        steps = np.nan_to_num(np.minimum(LEAD * self.widths[rows] / self.samples.reach, moved) / moved)
+        steps = np.nan_to_num(np.minimum(LEAD * self.margins[rows] / self.samples.reach, moved) / moved)
         lead = lead_reference(W, rows, steps.astype(W.dtype), self.reference)
         self._settle(rows, self.reference)
         self.lead[rows] = lead
@@ -380,7 +379,7 @@ class Margins:
             length = min(self._lengths.mean(), LARGEST_SPREAD)
             return min(self.samples.reach * length / np.sqrt(self.samples.n_significant), LARGEST_SPREAD)
 
-    def _first_widths(self, rows):
+    def _first_margins(self, rows):
         return np.full(len(rows), FIRST_MARGIN * self._spread if self.margin is None else float(self.margin))
 
     @property
@@ -388,35 +387,35 @@ class Margins:
         """What it costs to search all samples for one neuron, in units of a listed pair."""
         return self.samples.cost_of_scanned_pair * len(self.samples)
 
-    def _best_widths(self, rows, drift, counts):
+    def _best_margins(self, rows, drift, counts):
         """Return the margins s that minimise k exp(beta s) + c n v / s, for neurons that move by `drift` a query."""
         if self.margin is not None or self.growth is None:
-            return self._first_widths(rows)
+            return self._first_margins(rows)
         # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
         kept, counts = self.kept[rows] + 2, counts[rows] + 2
-        growth = np.log(np.maximum(counts / kept, 1)) / self.widths[rows]
+        growth = np.log(np.maximum(counts / kept, 1)) / self.margins[rows]
         growth = np.clip(np.nan_to_num(growth, nan=self.growth), self.growth / 3, self.growth * 3)
         scan = self.cost_of_scan
         scanned = scan * self.samples.reach * drift
         # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2: there u is
         # Lambert's function of the right-hand side, and Wright's of its logarithm.
-        widths = 2 * wrightomega(np.log(0.5 * np.sqrt(growth * scanned / kept))) / growth
+        margins = 2 * wrightomega(np.log(0.5 * np.sqrt(growth * scanned / kept))) / growth
         # A neuron that is too fast for its best margin (or not finite) is scanned at every query, but only once.
-        widths[~(kept * np.exp(growth * widths) + scanned / widths <= kept + scan)] = 0
+        margins[~(kept * np.exp(growth * margins) + scanned / margins <= kept + scan)] = 0
         spread = self._spread
-        return np.clip(np.nan_to_num(widths), SMALLEST_MARGIN * spread, LARGEST_MARGIN * spread)
+        return np.clip(np.nan_to_num(margins), SMALLEST_MARGIN * spread, LARGEST_MARGIN * spread)
 
     def cuts(self, rows):
         """Return the products below which no sample fires while the lists hold, and those above which all do."""
         with np.errstate(over="ignore"):
-            low, high = self.threshold - self.widths[rows], self.threshold + self.widths[rows]
+            low, high = self.threshold - self.margins[rows], self.threshold + self.margins[rows]
             return low.astype(self.reference.dtype), high.astype(self.reference.dtype)
 
     def lowered_cuts(self, rows):
         """Return the lower cuts, lowered by what rounding may add to the product that decides."""
         error, smallest = self.samples.rounding
         rounding = error * (self._lengths[rows] * self.samples.reach + abs(self.threshold))
-        return (self.threshold - self.widths[rows] - rounding - smallest).astype(self.reference.dtype)
+        return (self.threshold - self.margins[rows] - rounding - smallest).astype(self.reference.dtype)
 
     def _drift(self, moved, rows):
         """Return how far, at most, these neurons have moved per query since their last scan."""
@@ -428,7 +427,7 @@ class Margins:
 
     def renew(self, rows, W, moved, counts):
         """Give these neurons new margins, for lists to be made at points ahead of them."""
-        self.widths[rows] = self._best_widths(rows, self._drift(moved, rows), counts)
+        self.margins[rows] = self._best_margins(rows, self._drift(moved, rows), counts)
         self._settle_ahead(rows, W, moved[rows])
 
     @property
@@ -438,8 +437,8 @@ class Margins:
 
     def slowed_down(self, moved, just_scanned, counts):
         """Return the neurons for which less than half of what is left of their margin would do; all best margins."""
-        best = self._best_widths(self.rows, self._drift(moved, self.rows), counts)
-        left = self.widths - moved * self.samples.reach
+        best = self._best_margins(self.rows, self._drift(moved, self.rows), counts)
+        left = self.margins - moved * self.samples.reach
         left[just_scanned] = 0
         # Where products may overflow, lists hold all samples and have to keep them.
         largest = np.finfo(self.reference.dtype).max / 2**20
@@ -448,14 +447,14 @@ class Margins:
 
     def narrow(self, rows, W, best):
         """Give these neurons their best margins, from their weights W on."""
-        self.widths[rows] = best[rows]
+        self.margins[rows] = best[rows]
         self._settle(rows, W)
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")
     def learn(self, counts, n_listed):
         """Measure how lists grow with the margin, from how many samples of each list a query kept."""
         kept = int(counts.sum())
-        mean = self.widths.mean() if kept else 0.0
+        mean = self.margins.mean() if kept else 0.0
         if n_listed > kept and mean > 0:
             self.kept = counts
             self.growth = np.log(n_listed / kept) / mean

@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
 
 
 class LinearModel(NamedTuple):
-    """The misfit near some weights while nobody's firing changes: 1/2 ||J u - residuals||^2 for a step u, and a constant.
+    """The misfit near some weights while nobody's firing changes: 1/2 ||J u - residuals||^2 + constant for a step u.
 
     With g_i and h_i the derivative and the curvature of the loss at f(x_i), row (i, o) of J is
     sqrt(p_i h_i) times the gradient of f_o(x_i), and the residuals are -sqrt(p_i h_i) g_io / h_i.
@@ -131,8 +131,8 @@ class Problem:
         root = np.sqrt(self.weights * curvature)
         slope = self.loss.derivative(outputs, self.targets)
         residuals = -(root[:, None] * (slope / curvature[:, None])).ravel()
-        signs = network.signs.astype(np.float64)
-        jacobian = Jacobian(evaluation.firing, self._rows_in_double, root, signs, network.scale, self.samples.n_features)
+        rows, signs, d = self._rows_in_double, network.signs.astype(np.float64), self.samples.n_features
+        jacobian = Jacobian(evaluation.firing, rows, root, signs, network.scale, d)
         return LinearModel(jacobian, residuals)
 
     @cached_property

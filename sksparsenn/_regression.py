@@ -1,52 +1,29 @@
-"""What regressors add to a network: targets in standard units, and predictions in the user's."""
+"""Regression: the face of regressors, predictions in the user's units."""
 
-import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from sksparsenn._inputs import Standardiser
+from sksparsenn._targets import Numbers
 
 
 class Regression(RegressorMixin):
-    """Outputs stand for numbers."""
+    """A network whose outputs stand for numbers."""
 
-    _target_checks = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
+    _target_kind = Numbers
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _learn_targets(self, y, classes=None):
-        self._single_output = y.ndim == 1
+    def _new_targets(self, y, classes=None):
+        return Numbers.of(y, self._loss_name())
 
-    def _encode(self, y):
-        """Targets as a float64 matrix with a column for each output."""
-        y = np.asarray(y, dtype=np.float64)
-        if not np.isfinite(y).all():
-            raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
-        return y.reshape(len(y), -1)
+    def _fitted_targets(self):
+        return Numbers(self._loss_name(), self._single_output, self._units())
 
-    def _balanced(self, y, weights):
-        """Weights of the samples in the objective."""
-        return weights
-
-    def _target_units(self, targets, shares):
-        return Standardiser.fit(targets, shares, self.fit_intercept)
-
-    def _objective_targets(self, targets, units, dtype):
-        """What the loss compares outputs with."""
-        return units(targets, dtype)
-
-    def _score_outputs(self, outputs, targets, weights):
-        """R2 of a network's outputs, averaged over targets."""
-        if len(targets) < 2:
-            raise ValueError(
-                "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
-                "or give more by X_val and y_val."
-            )
-        return r2_score(targets, self._units().inverse(outputs), sample_weight=weights)
+    def _loss_name(self):
+        return getattr(self, "loss", "squared_error")  # no parameter of Gauss-Newton
 
     def predict(self, X):
         """Predict targets.

@@ -134,7 +134,7 @@ class NodeLists:
     list shorter.  Leaves that make up a larger node are listed as that node.
 
     What is added up by node is rounded differently.  Training that goes on exactly where it stopped
-    has to make the lists for the same weights again: the margins remember them.
+    has to make the lists for the same weights again: the `MarginPolicy` remembers them.
     """
 
     narrows = False

@@ -11,7 +11,8 @@
 - ``firing_of``, ``forward``, ``gradient``, ``descend``, ``kernel_product``: the kernels over lists of pairs, see
   `Candidates` and `Firing`; ``keeps_products`` tells whether a forward pass stores the products it has computed;
 - ``is_sparse``: only margin lists and the scan take sparse samples;
-- ``arrays_in_training``, ``arrays_in_validation``: how many arrays of the size of the weights count when memory is foreseen.
+- ``arrays_in_training``, ``arrays_in_validation``: how many arrays of the size of the weights count when memory is
+  foreseen.
 """
 
 from functools import cached_property
@@ -97,7 +98,7 @@ class DenseSamples:
         return pack(self.rows, self.n_significant)
 
     def beyond(self, W, cuts, rows=None, **leaves):
-        """Return compressed rows (indptr, samples): at least the samples with <w_r, x_i> > cuts[k] for each r = rows[k].
+        """Return compressed rows (indptr, samples): for each r = rows[k] at least those with <w_r, x_i> > cuts[k].
 
         With `sure` and `leaf`, leaves are listed as `points_beyond` says.
         """
@@ -110,7 +111,7 @@ class DenseSamples:
         narrow_lists(self.rows, W, rows, cuts, starts, counts, samples)
 
     def firing_of(self, candidates, W, threshold, samples, products):
-        """Write the candidates that fire to `samples` and `products`; return where each neuron's begin, and how many."""
+        """Write candidates that fire to `samples` and `products`; return where each neuron's begin, and how many."""
         return kernels.firing_of_candidates(self.rows, W, candidates, threshold, samples, products)
 
     def forward(self, candidates, network, samples):

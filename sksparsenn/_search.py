@@ -171,7 +171,7 @@ class MarginNodeSearch(Search):
 
     def __init__(self, samples, W, threshold):
         self.lists = MaintainedLists(NodeLists(SampleTree(samples)), W, threshold)
-        self.history = self.lists.margins
+        self.history = self.lists.policy
 
     def candidates(self, W, chosen=None):
         return self.lists.candidates(W)

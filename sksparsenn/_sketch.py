@@ -1,20 +1,20 @@
 """Subspace embeddings: random matrices S for which ||S A x|| is close to ||A x|| for all x.
 
-Each hands out (S A)^T, row by row of A^T, for a system whose matrix is A^T A.  S has `n_rows` rows.
+Each function draws an S of `n_rows` rows and returns (S A)^T, for a system whose matrix is A^T A.
 """
 
 import numpy as np
 
-# Numbers held at a time where a sketch has to look at parts of A in full.
+# Numbers in memory at a time where a sketch reads parts of A in full.
 ENTRIES_AT_ONCE = 1 << 23
 
 NONZEROS = 8
 
 
 def sparse_sign(system, n_rows, random_state, nonzeros=NONZEROS):
-    """Columns with `nonzeros` entries +-1 / sqrt(nonzeros), one in each of as many strips of rows.
+    """Sketch with columns of `nonzeros` entries +-1 / sqrt(nonzeros), one in each of as many strips of rows.
 
-    Known as OSNAP in its block form [Nelson and Nguyen 2013].  It is applied over
+    Such an S is known as OSNAP in its block form [Nelson and Nguyen 2013].  It is applied over
     firing pairs only: a neuron adds to `nonzeros` places for each sample and feature.
     """
     nonzeros = min(nonzeros, n_rows)
@@ -28,7 +28,7 @@ def sparse_sign(system, n_rows, random_state, nonzeros=NONZEROS):
 
 
 def gaussian(system, n_rows, random_state):
-    """Independent entries N(0, 1 / n_rows), drawn for a few neurons (or samples) at a time."""
+    """Sketch with independent entries N(0, 1 / n_rows), drawn for some neurons (or samples) at a time."""
     out = np.zeros((system.size, n_rows))
     items = max(1, ENTRIES_AT_ONCE // (n_rows * system.item_size))
     for first in range(0, system.n_items, items):
@@ -38,7 +38,7 @@ def gaussian(system, n_rows, random_state):
 
 
 def srht(system, n_rows, random_state):
-    """Rows of a randomised Walsh-Hadamard transform, drawn without replacement [Ailon and Chazelle 2006, Tropp 2011].
+    """Sketch with distinct rows of a randomised Walsh-Hadamard transform [Ailon and Chazelle 2006, Tropp 2011].
 
     The transform mixes all rows of A, so columns of A are written out, some at a time.
     """

@@ -17,6 +17,7 @@ every machine with enough memory.
 from typing import NamedTuple
 
 from sksparsenn._memory import available_memory
+from sksparsenn._nystrom import FIRST_RANK
 
 FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.016, 0.035, 0.1
 ENTRY = 2.0  # of a matrix: damped, copied, passed over by the triangles
@@ -27,13 +28,12 @@ ROW_ENTRY, RANK_FLOP = 0.7, 0.8
 APPLY_RANK = 0.1
 STEP = 60e3
 
-# Steps of an iteration whose preconditioner has not been seen at work yet, and the rank it has then.
+# Steps of an iteration, as long as none has been counted.
 STEPS, SKETCH_STEPS = 30, 25
-RANK = 64
 
 
-class Problem(NamedTuple):
-    """Sizes that decide."""
+class Sizes(NamedTuple):
+    """The sizes from which the model computes times."""
 
     n_samples: int
     n_features: int
@@ -43,19 +43,20 @@ class Problem(NamedTuple):
 
     @classmethod
     def of(cls, jacobian):
+        """Return the sizes of a Jacobian."""
         n_neurons = len(jacobian.neurons)
         return cls(len(jacobian.X), jacobian.n_features, jacobian.n_outputs, n_neurons, len(jacobian.samples))
 
     @property
     def order(self):
-        """Rows of the smaller system."""
+        """Number of rows of the smaller system."""
         return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
 
 
-def nanoseconds(problem, sketch_size, steps=STEPS):
-    """The time of a step with each solver, by the model, if "nystrom" needs so many steps of its iteration."""
-    n, d, o, m, pairs = problem
-    order, rank = problem.order, min(RANK, problem.order)
+def nanoseconds(sizes, sketch_size, steps=STEPS):
+    """Return the modelled time of a step with each solver, if "nystrom" needs so many steps of its iteration."""
+    n, d, o, m, pairs = sizes
+    order, rank = sizes.order, min(FIRST_RANK, sizes.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
     product = STEP + PRODUCT * pairs * (d + 8) * o
     if n * o <= m * d:
@@ -77,22 +78,22 @@ def nanoseconds(problem, sketch_size, steps=STEPS):
     }
 
 
-def choose_solver(problem, sketch_size, steps=STEPS):
-    """The name of the fastest solver whose matrices fit into half of the memory."""
+def choose_solver(sizes, sketch_size, steps=STEPS):
+    """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
     memory = available_memory()
-    if memory is not None and 8 * problem.order**2 > memory / 2:
+    if memory is not None and 8 * sizes.order**2 > memory / 2:
         return "nystrom"
-    times = nanoseconds(problem, sketch_size, steps)
+    times = nanoseconds(sizes, sketch_size, steps)
     return min(times, key=times.get)
 
 
 class AutomaticSolver:
-    """For each Jacobian the solver that the model favours, in view of the steps that the last iteration took.
+    """Solves for each Jacobian by the solver with the least modelled time, given the steps of the last iteration.
 
     Parameters
     ----------
     make_solver : callable
-        Makes the solver of a name.
+        Returns a new solver of a given name.
     sketch_size : float
     """
 
@@ -102,17 +103,19 @@ class AutomaticSolver:
 
     @property
     def name(self):
-        """The solver that was used last; "none" where nobody ever fired."""
+        """Name of the solver that was used last; "none" if no neuron ever fired."""
         return "none" if self.solver is None else self.solver.name
 
     def refresh(self, jacobian):
-        name = choose_solver(Problem.of(jacobian), self.sketch_size, self.steps)
+        """Choose a solver for a new Jacobian."""
+        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps)
         if name not in self.solvers:
             self.solvers[name] = self.make_solver(name)
         self.solver = self.solvers[name]
         self.solver.refresh(jacobian)
 
     def step(self, residuals, pull, strength):
+        """Return the step that solves the damped problem of the present Jacobian."""
         solution = self.solver.step(residuals, pull, strength)
         if self.name == "nystrom":
             self.steps = max(solution.inner_iterations, 1)

@@ -16,7 +16,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from sksparsenn._kernels cimport List, Pattern, Step, as_pattern, as_step, list_of, move, moves_all, real
+from sksparsenn._kernels cimport List, Pattern, Step, as_pattern, as_step, list_at, list_of, move, moves_all, real
 from sksparsenn._scan cimport IntList, append, assemble, euclidean_norm, free_lists, may_overflow
 from sksparsenn._threads cimport threads_for
 
@@ -187,7 +187,7 @@ def narrow_lists(entries, const real[:, ::1] W, const int64_t[::1] rows, const r
                     num_threads=threads_for(samples.shape[0] * x.mean_count * rows.shape[0] / max(counts.shape[0], 1))):
         r = rows[k]
         if counts[r] > 0:
-            one.items, one.count = &samples[starts[r]], counts[r]
+            one = list_at(&samples[starts[r]], counts[r])
             counts[r] = keep_above(&x, &W[r, 0], W.shape[1], &one, cuts[k], &samples[starts[r]], <real *>NULL)
 
 
@@ -402,7 +402,7 @@ cdef int descend_chunk(const Descent *descent, Py_ssize_t chunk, const real *W) 
             return -1
     for r in range(chunk * CHUNK, min((chunk + 1) * CHUNK, descent.width)):
         k = descent.place[r]
-        one.items, one.count = NULL, 0
+        one = list_at(NULL, 0)
         if k >= 0:
             one = list_of(&descent.firing, k)
         if dense:

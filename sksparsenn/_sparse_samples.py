@@ -173,7 +173,7 @@ class SparseSamples:
         kernels.narrow_lists(self._entries, W, rows, cuts, (starts, counts, samples))
 
     def firing_of(self, candidates, W, threshold, samples, products):
-        """Write the candidates that fire to `samples` and `products`; return where each neuron's begin, and how many."""
+        """Write candidates that fire to `samples` and `products`; return where each neuron's begin, and how many."""
         return kernels.firing_of_candidates(self._entries, W, candidates, threshold, samples, products)
 
     # -- what firing pairs compute --------------------------------------------------------
@@ -191,7 +191,7 @@ class SparseSamples:
         kernels.descend_firing(W, anchor, velocity, self._entries, firing, residuals, signs, step)
 
     def kernel_product(self, firing, v, signs, scale):
-        """Return J J^T v for the Jacobian J of the outputs in the hidden weights; no gradient of all neurons is stored."""
+        """Return J J^T v for the Jacobian J of outputs in hidden weights; no gradient of all neurons is stored."""
         products = np.empty(len(firing.samples), dtype=self.dtype)
         kernels.products_of_gradients(self._entries, self.shape[1], firing, v, signs, products)
         return add_firing_outputs(firing, products, 0.0, signs, scale**2, len(self))

@@ -1,4 +1,4 @@
-"""Step sizes of first-order training: where they start, how they follow what steps do, and when training has diverged."""
+"""Step sizes of first-order training: how they start and follow what steps do, and when training has diverged."""
 
 import numpy as np
 

@@ -11,15 +11,26 @@ The step u that minimises, for residuals r = root * (y - f),
 
 the first with a row for each sample and output, the second for each neuron and feature.
 
-The papers, which have more weights than samples, use the first.  Each system names its matrix
-as A^T A, with A = J^T or J, for the sketch, which embeds the rows of A.
+The papers, which have more weights than samples, use the first.  The matrix of a system is
+A^T A, with A = J^T or J; sketches embed the rows of A.
 """
 
-from sksparsenn._gram import sparse_sign_kernel, sparse_sign_normal
+import numpy as np
+
+from sksparsenn._gram import (
+    normal_matrix,
+    normal_matrix_rows,
+    normal_product,
+    sparse_sign_kernel,
+    sparse_sign_normal,
+    tangent_kernel,
+    tangent_kernel_rows,
+)
+from sksparsenn._kernels import firing_gradient
 
 
 class KernelSystem:
-    """In the tangent kernel J J^T; A = J^T, with `item_size` rows for each neuron."""
+    """The system in the tangent kernel J J^T; A = J^T has `item_size` rows for each neuron."""
 
     name = "kernel"
 
@@ -29,40 +40,47 @@ class KernelSystem:
         self.n_items, self.item_size = len(jacobian.neurons), jacobian.n_features
 
     def fill(self, out):
-        """The lower triangle of the matrix."""
-        self.jacobian.fill_kernel(out)
+        """Write the lower triangle of J J^T to `out`."""
+        tangent_kernel(self.jacobian, out)
 
     def diagonal(self):
-        return self.jacobian.kernel_diagonal()
+        """Return the diagonal of J J^T."""
+        J = self.jacobian
+        diagonal = J.scale**2 * J.root**2 * np.diff(J.by_sample) * np.einsum("ij,ij->i", J.X, J.X)
+        return np.repeat(diagonal, J.n_outputs)
 
     def rows(self, entries):
-        return self.jacobian.kernel_rows(entries)
+        """Return whole rows of J J^T."""
+        return tangent_kernel_rows(self.jacobian, np.asarray(entries, dtype=np.int64))
 
     def product(self, v):
-        return self.jacobian.kernel_product(v)
+        """Return J J^T v."""
+        return self.jacobian.product(self.jacobian.transpose_product(v))
 
     def right_side(self, residuals, pull, strength):
+        """Return r + J pull / strength."""
         return residuals + self.jacobian.product(pull) / strength if strength > 0 else residuals
 
     def step(self, solution, pull, strength):
+        """Return the step u, padded, from the solution g."""
         step = self.jacobian.transpose_product(solution)
         return step - pull / strength if strength > 0 else step
 
     def rows_of_factor(self, first, last):
-        """The rows of A of some items, sparse."""
+        """Return the rows of A of neurons first to last as a sparse matrix."""
         return self.jacobian.columns(first, last).T
 
     def columns_of_factor(self, first, last):
-        """Some columns of A, sparse."""
+        """Return the columns first to last of A as a sparse matrix."""
         return self.jacobian.rows(first, last).T
 
     def sparse_sign_sketch(self, places, out):
-        """(S A)^T into `out`, which holds zeros, for a sparse sign matrix S."""
-        sparse_sign_kernel(*self.jacobian.arrays, self.jacobian.n_features, places, out)
+        """Add (S A)^T to `out`, for the sparse sign matrix S that `places` hold."""
+        sparse_sign_kernel(self.jacobian, places, out)
 
 
 class NormalSystem:
-    """In the normal matrix J^T J; A = J, with `item_size` rows for each sample."""
+    """The system in the normal matrix J^T J; A = J has `item_size` rows for each sample."""
 
     name = "normal"
 
@@ -72,39 +90,73 @@ class NormalSystem:
         self.n_items, self.item_size = len(jacobian.X), jacobian.n_outputs
 
     def fill(self, out):
-        """The lower triangle of the matrix."""
-        self.jacobian.fill_normal(out)
+        """Write the lower triangle of J^T J to `out`."""
+        normal_matrix(self.jacobian, out)
 
     def diagonal(self):
-        return self.jacobian.normal_diagonal()
+        """Return the diagonal of J^T J."""
+        J = self.jacobian
+        ones = np.ones((len(J.neurons), 1))
+        squares = firing_gradient(J.X**2, J.lists_of_neurons, J.root[:, None] ** 2, ones)
+        return J.scale**2 * J.n_outputs * J.packed(squares)
 
     def rows(self, entries):
-        return self.jacobian.normal_rows(entries)
+        """Return whole rows of J^T J."""
+        return normal_matrix_rows(self.jacobian, np.asarray(entries, dtype=np.int64))
 
     def product(self, u):
-        return self.jacobian.normal_product(u)
+        """Return J^T J u."""
+        J = self.jacobian
+        if J.n_outputs == 1:
+            return normal_product(J, u)
+        return J.packed(J.transpose_product(J.product(J.padded(u))))
 
     def right_side(self, residuals, pull, strength):
+        """Return J^T r - pull."""
         return self.jacobian.packed(self.jacobian.transpose_product(residuals) - pull)
 
     def step(self, solution, pull, strength):
+        """Return the solution u, padded."""
         return self.jacobian.padded(solution)
 
     def rows_of_factor(self, first, last):
-        """The rows of A of some items, sparse."""
+        """Return the rows of A of samples first to last as a sparse matrix."""
         return self.jacobian.rows(first * self.item_size, last * self.item_size)
 
     def columns_of_factor(self, first, last):
-        """Some columns of A, sparse."""
+        """Return the columns first to last of A as a sparse matrix."""
         d = self.jacobian.n_features
         neurons = self.jacobian.columns(first // d, -(-last // d))
         return neurons[:, first - first // d * d :][:, : last - first]
 
     def sparse_sign_sketch(self, places, out):
-        """(S A)^T into `out`, which holds zeros, for a sparse sign matrix S."""
-        sparse_sign_normal(*self.jacobian.arrays, self.jacobian.n_features, places, out)
+        """Add (S A)^T to `out`, for the sparse sign matrix S that `places` hold."""
+        sparse_sign_normal(self.jacobian, places, out)
+
+
+# Entries of J are as large as the output scale, weights that fit the targets as its inverse.  Within these bounds, for
+# networks of either precision, neither weights nor outputs nor sums of their squares leave the range of numbers.
+LARGEST_SCALE = {"float32": 1e20, "float64": 1e100}
+LARGEST_ENTRY = 1e200  # of J^T J or J J^T, for one neuron and sample
+
+
+def require_moderate_units(output_scale, weights, dtype):
+    """Raise ValueError if the output scale or sample weights are so extreme that steps would overflow or vanish."""
+    name = np.dtype(dtype).name
+    largest = LARGEST_SCALE[name]
+    if not 1 / largest <= output_scale <= largest:
+        raise ValueError(
+            f"output_scale={output_scale:.4g} leads to numbers outside the range of {name}; "
+            f"choose it between {1 / largest:g} and {largest:g}."
+        )
+    entry = weights.max() * output_scale**2
+    if not entry <= LARGEST_ENTRY:
+        raise ValueError(
+            f"a sample weight of {weights.max():.4g} with output_scale={output_scale:.4g} leads to overflow; "
+            f"divide all sample weights by {weights.max():.1g}, or lower output_scale."
+        )
 
 
 def smaller_system(jacobian):
-    """The system with fewer rows."""
+    """Return the system with fewer rows."""
     return KernelSystem(jacobian) if jacobian.shape[0] <= jacobian.shape[1] else NormalSystem(jacobian)

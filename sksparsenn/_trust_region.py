@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._linear_solvers import Singular, Solution
 from sksparsenn._network import Network
 from sksparsenn._problem import Evaluation
+from sksparsenn._solution import Singular, Solution
 from sksparsenn._work import Work
 
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.

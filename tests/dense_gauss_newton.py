@@ -1,7 +1,7 @@
 """Gauss-Newton training written the obvious way: a dense Jacobian, least squares by NumPy, every pair computed.
 
-Independent of the package but for three things: the first weights, the constant FIRST_DAMPING
-and the rule by which damping adapts.  Inputs are made ready by `dense_twin`.
+Independent of the package but for the first weights.  Constants and the rule by which damping adapts are written
+out here, so that a change of either in the package is seen.  Inputs are made ready by `dense_twin`.
 """
 
 from types import SimpleNamespace
@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import dense_twin
 import numpy as np
 
-from sksparsenn import _trust_region
 from sksparsenn._network import initial_weights
+
+FIRST_DAMPING = 0.1  # in units of the weighted mean of the tangent kernel's diagonal
+MOMENTUM = 0.95  # the part of the last step that damping pulls towards
+LEFT_AFTER_FAILURE = 0.5  # of that, after one rejected step; nothing after a second in a row
 
 
 def jacobian(W, signs, X, root, threshold, scale):
@@ -43,6 +46,18 @@ def ready(X, y, weight, fit_intercept, intercept_scaling):
     return X / np.linalg.norm(X, axis=1, keepdims=True), y / np.sqrt(shares @ y**2)
 
 
+def next_damping(damping, accepted, failures, decrease, predicted):
+    """Nielsen's rule (1999), rho being the actual over the predicted decrease of the objective.
+
+    A kept step multiplies damping by max(1/3, 1 - (2 rho - 1)^3); the first, second, third, ... rejected step in a
+    row multiplies it by 2, 4, 8, ....
+    """
+    if not accepted:
+        return damping * 2.0**failures
+    rho = decrease / predicted
+    return damping * max(1 / 3, 1 - (2 * rho - 1) ** 3)
+
+
 def train(
     X, y, *, width, shift, threshold, alpha, output_scale, damped, max_iter, tol, seed, init="paired",
     sample_weight=None, fit_intercept=True, intercept_scaling=1.0,
@@ -58,35 +73,34 @@ def train(
     # Ridge and damping are counted in the weighted mean of the diagonal of J J^T, for one output and weights of one.
     fires = dense_twin.activation(W, X, shift, threshold)[1]
     unit = np.average(scale**2 * fires.sum(axis=0) * (X**2).sum(axis=1), weights=weight)
-    damping = _trust_region.FIRST_DAMPING * unit if damped else 0.0
-    state = _trust_region.State(network=None, anchor=None, ridge=alpha * unit, damping=damping)
-    options = SimpleNamespace(damped=damped)
+    ridge, damping = alpha * unit, FIRST_DAMPING * unit if damped else 0.0
 
     def residuals(W):
         return (root[:, None] * (y - dense_twin.outputs(W, signs, X, shift, threshold, scale))).ravel()
 
     def objective(W):
-        return 0.5 * np.sum(residuals(W) ** 2) + 0.5 * state.ridge * np.sum((W - start) ** 2)
+        return 0.5 * np.sum(residuals(W) ** 2) + 0.5 * ridge * np.sum((W - start) ** 2)
 
     last, failures = 0.0, 0
     twin = SimpleNamespace(objectives=[], dampings=[], accepted=[], stop_reason="max_iter")
     for _ in range(max_iter):
         J, travelled, before = jacobian(W, signs, X, root, threshold, scale), (W - start).ravel(), objective(W)
-        towards = _trust_region.MOMENTUM * last
-        u = damped_step(J, residuals(W), travelled, state.ridge, state.damping, towards)
+        towards = MOMENTUM * last
+        u = damped_step(J, residuals(W), travelled, ridge, damping, towards)
         decrease = before - objective(W + u.reshape(W.shape))
         # The undamped model at no step and at this step: what the step should have gained.
-        predicted = model(J, residuals(W), travelled, 0 * u, state.ridge, 0.0)
-        predicted -= model(J, residuals(W), travelled, u, state.ridge, 0.0)
+        predicted = model(J, residuals(W), travelled, 0 * u, ridge, 0.0)
+        predicted -= model(J, residuals(W), travelled, u, ridge, 0.0)
         accepted = bool(decrease > 0 or not damped)
         twin.objectives.append(before)
-        twin.dampings.append(state.damping)
+        twin.dampings.append(damping)
         twin.accepted.append(accepted)
         failures = 0 if accepted else failures + 1
-        last = u if accepted else _trust_region.LEFT_AFTER_FAILURE * last * (failures == 1)
+        last = u if accepted else LEFT_AFTER_FAILURE * last * (failures == 1)
         if accepted:
             W = W + u.reshape(W.shape)
-        _trust_region.adapt_damping(state, decrease, predicted, accepted, options)
+        if damped:
+            damping = next_damping(damping, accepted, failures, decrease, predicted)
         if accepted and abs(decrease) <= tol * before:
             twin.stop_reason = "tol"
             break

@@ -9,8 +9,8 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksparsenn import SketchedGaussNewtonRegressor
+from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._search import make_search
-from sksparsenn._sklearn import single_blas_thread
 
 SEARCHES = ("margin", "max_tree", "brute")
 SOLVERS = {
@@ -105,8 +105,9 @@ def test_training_agrees_with_dense_twin(setting):
 
 @pytest.fixture
 def rash(monkeypatch):
-    """Hardly any damping at the start: the first steps go too far and are taken back."""
-    monkeypatch.setattr("sksparsenn._trust_region.FIRST_DAMPING", 1e-3)
+    """Hardly any damping at the start, in the twin too: the first steps go too far and are taken back."""
+    for module in ("sksparsenn._trust_region", "dense_gauss_newton"):
+        monkeypatch.setattr(f"{module}.FIRST_DAMPING", 1e-3)
     return {"output_scale": 0.1, "alpha": 0.01}
 
 

@@ -15,7 +15,6 @@ import sksparsenn._lists
 import sksparsenn._margin_lists
 import sksparsenn._memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
-from sksparsenn._firing import Firing
 from sksparsenn._margin_lists import MaintainedLists, SampleLists
 from sksparsenn._points import padded_rows
 from sksparsenn._samples import DenseSamples
@@ -239,7 +238,7 @@ def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n
     for size in (n_samples, 0, 1, n_samples // 2 + 1):
         batch = np.sort(rng.permutation(n_samples)[:size])
         candidates, _ = lists.candidates(padded, batch)
-        pattern = Firing.among(candidates, samples[batch].rows, padded, 0.5)
+        pattern = candidates.firing(padded, 0.5)
         products = inner_products(W, X[batch])
         assert unpacked(*pattern.pairs()) == all_beyond(W, X[batch], 0.5)
         for r, start, count in zip(pattern.rows, pattern.starts, pattern.counts, strict=True):
@@ -248,12 +247,11 @@ def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n
         W = walk(rng, "gaussian", W)
         padded = padded_rows(W)
     candidates, _ = lists.candidates(padded)
-    pattern = Firing.among(candidates, samples.rows, padded, 0.5)
+    pattern = candidates.firing(padded, 0.5)
     assert unpacked(*pattern.pairs()) == all_beyond(W, X, 0.5)
 
 
-def test_any_number_of_threads_gives_the_same():
-    # Large enough for every parallel loop to be shared out: small ones stay on one thread.
+def test_any_number_of_threads_gives_the_same(small_loops_take_threads):
     X, W = make_points("gaussian", 0, 100, 9, np.float32), make_points("gaussian", 1, 9000, 9, np.float32)
     runs = []
     for limit in (1, 2):

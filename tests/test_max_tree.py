@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import sksparsenn._memory
 from sksparsenn import MaxTree
 from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
 from sksparsenn._search import SEARCHES
 
 dtypes = st.sampled_from(FLOATS)
@@ -149,14 +150,17 @@ def test_tau_is_compared_as_it_is_given(product):
 
 def test_in_training_the_threshold_takes_the_precision_of_the_samples():
     # As in all other searches: 0.1 is rounded up, and the product that equals it does not fire.
-    X, W = padded_rows(np.ones((1, 1), dtype=np.float32)), padded_rows(np.float32([[0.1], [0.2]]))
+    X, W = np.ones((1, 1), dtype=np.float32), np.float32([[0.1], [0.2]])
+    samples, weights = DenseSamples(padded_rows(X)), padded_rows(W)
     for make in SEARCHES.values():
-        firing, _ = make(X, W, 0.1).firing(W)
-        assert firing.counts.tolist() == [0, 1], make.name
+        candidates, _ = make(samples, weights, 0.1).candidates(weights)
+        assert candidates.firing(weights, 0.1).counts.tolist() == [0, 1], make.name
+        if make.name != "margin":  # which lists more than fire
+            assert candidates.lists.counts[0] == (make.name == "brute")
     assert MaxTree(X, W).query(0, 0.1).tolist() == [0, 1]
 
 
-def test_any_number_of_threads_gives_the_same():
+def test_any_number_of_threads_gives_the_same(small_loops_take_threads):
     X, W = make_points("gaussian", 0, 800, 6, np.float32), make_points("gaussian", 1, 500, 6, np.float32)
     answers = []
     for limit in (1, 2):

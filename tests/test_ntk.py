@@ -228,9 +228,14 @@ def test_lengths_that_would_overflow_or_vanish_when_squared(factor):
     X = np.random.default_rng(0).standard_normal((6, 3))
     K = shifted_ntk_kernel(X * factor, X, shift=0.0)
     np.testing.assert_allclose(K / factor, shifted_ntk_kernel(X, X.copy(), shift=0.0), rtol=1e-13)
-    if factor > 1e-100:
-        K = shifted_ntk_kernel(X * factor, shift=factor)
-        np.testing.assert_allclose(K / factor**2, shifted_ntk_kernel(X, shift=1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-140, 1e-5, 1e150])
+def test_lengths_on_both_sides(factor):
+    """Squares of the factor are numbers, and those of the lengths are taken."""
+    X = np.random.default_rng(0).standard_normal((6, 3))
+    K = shifted_ntk_kernel(X * factor, shift=factor)
+    np.testing.assert_allclose(K / factor**2, shifted_ntk_kernel(X, shift=1.0), rtol=1e-12)
 
 
 def test_single_precision_is_double_precision_rounded():

@@ -1,19 +1,15 @@
-"""Bad input, memory, interruption, threads."""
+"""Bad input, memory, interruption."""
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 import sksparsenn._memory
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._kernels import built_with_openmp
 from sksparsenn._search import SEARCHES
 
 
@@ -103,8 +99,8 @@ def test_a_max_tree_of_terabytes_is_refused():
 
 
 def test_memory_is_known_here():
-    available = sksparsenn._memory.available_memory()
-    assert available is None or 10**7 < available < 10**15
+    """On every system that the package supports: were it unknown, nothing would be refused."""
+    assert 10**7 < sksparsenn._memory.available_memory() < 10**15
 
 
 @pytest.mark.parametrize("search", SEARCHES)
@@ -119,44 +115,7 @@ def test_interruption_ends_a_fit_and_keeps_the_last_one(search):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert time.perf_counter() - start < 60  # a million iterations take hours
-    for name in before:
-        assert name in model.get_params() or vars(model)[name] is before[name], name
+    assert vars(model).keys() == before.keys()
+    for name in before.keys() - {"max_iter", "n_iter_no_change"}:
+        assert vars(model)[name] is before[name], name
     assert np.isfinite(model.predict(X)).all()
-
-
-@pytest.mark.parametrize("search", SEARCHES)
-@pytest.mark.parametrize("solver", ["gd", "sgd"])
-def test_same_bits_for_one_and_two_threads(search, solver):
-    X, y = table(2500, 4)
-    model = SparseShiftedReLURegressor(
-        512, shift=0.8, solver=solver, search=search, max_iter=3, batch_size=1000, random_state=0
-    )
-    fitted = []
-    for threads in (1, 2):
-        with threadpool_limits(threads, user_api="openmp"):
-            pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
-            assert not pools or set(pools) == {threads}
-            fitted.append((model.fit(X, y).hidden_weights_, model.predict(X)))
-    np.testing.assert_array_equal(fitted[0][0], fitted[1][0])
-    np.testing.assert_array_equal(fitted[0][1], fitted[1][1])
-
-
-def test_omp_num_threads_is_followed():
-    """The number of threads that a fit starts: counted by the operating system, in a fresh process."""
-    if not os.path.exists("/proc/self/status"):
-        return  # only Linux counts them there
-    program = (
-        "import numpy as np\n"
-        "from sksparsenn import SparseShiftedReLURegressor\n"
-        "X = np.random.default_rng(0).standard_normal((3000, 4))\n"
-        "SparseShiftedReLURegressor(1024, max_iter=2, random_state=0).fit(X, X[:, 0])\n"
-        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('Threads')][0])\n"
-    )
-    counts = {}
-    for threads in (1, 4):
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
-        run = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        )
-        counts[threads] = int(run.stdout)
-    assert counts[4] - counts[1] >= (3 if built_with_openmp() else 0)

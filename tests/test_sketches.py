@@ -5,25 +5,20 @@ import pytest
 from scipy.linalg import hadamard, solve_triangular
 from scipy.stats import binom
 
+from sksparsenn._blas_threads import single_blas_thread
+from sksparsenn._cholesky_solver import CholeskySolver
 from sksparsenn._firing import Firing
+from sksparsenn._iterations import conjugate_gradients, gradient_iteration, norm
 from sksparsenn._jacobian import Jacobian
-from sksparsenn._linear_solvers import (
-    CholeskySolver,
-    NystromSolver,
-    PreconditionedSolver,
-    SketchSolver,
-    conjugate_gradients,
-    damped_factor,
-    gradient_iteration,
-    upper_factor,
-)
 from sksparsenn._network import Network, initial_weights
-from sksparsenn._samples import DenseSamples
-from sksparsenn._nystrom import nystrom_approximation, pivoted_cholesky
+from sksparsenn._nystrom import NystromSolver, nystrom_approximation, pivoted_cholesky
 from sksparsenn._points import padded_rows
+from sksparsenn._preconditioned import PreconditionedSolver
+from sksparsenn._samples import DenseSamples
 from sksparsenn._sketch import NONZEROS, SKETCHES, walsh_hadamard
-from sksparsenn._sklearn import single_blas_thread
+from sksparsenn._sketched_qr import SketchSolver
 from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
+from sksparsenn._triangles import damped_factor, upper_factor
 
 SYSTEMS = {"kernel": KernelSystem, "normal": NormalSystem}
 
@@ -43,7 +38,8 @@ def identity(n, d=1):
     assert n % d == 0
     width = n // d
     X = padded_rows(np.tile(np.eye(d), (width, 1)))
-    firing = Firing(np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32), None, DenseSamples(X))
+    lists = np.arange(width), np.arange(width) * d, np.full(width, d), np.arange(n, dtype=np.int32)
+    firing = Firing(*lists, None, DenseSamples(X))
     return Jacobian(firing, X, np.ones(n), np.ones((width, 1)), 1.0, d)
 
 
@@ -283,18 +279,18 @@ def test_sketched_factors_precondition(sketch, system):
 
 
 class DenseSystem:
-    """A given matrix with the face of a system, which counts the rows it is asked for."""
+    """A given matrix with the face of a system, which counts the rows it returns."""
 
     name = "dense"
 
     def __init__(self, matrix):
-        self.matrix, self.size, self.rows_asked = matrix, len(matrix), 0
+        self.matrix, self.size, self.rows_read = matrix, len(matrix), 0
 
     def diagonal(self):
         return np.diag(self.matrix).copy()
 
     def rows(self, entries):
-        self.rows_asked += len(entries)
+        self.rows_read += len(entries)
         return self.matrix[entries].copy()
 
 
@@ -361,11 +357,11 @@ def test_pivots_are_drawn_in_proportion_to_the_diagonal():
     assert (np.abs(counts - 1000 * shares) < SIGMAS * np.sqrt(1000 * shares * (1 - shares))).all()
 
 
-def test_nystrom_asks_for_rows_of_pivots_only():
+def test_nystrom_reads_rows_of_pivots_only():
     system = DenseSystem(spectrum(0.9 ** np.arange(200)))
     factor = pivoted_cholesky(system, 30, np.random.RandomState(0))
     assert len(factor) == 30
-    assert system.rows_asked < 60
+    assert system.rows_read < 60
 
 
 def test_nystrom_of_zero_and_of_nothing():
@@ -382,19 +378,19 @@ def test_conjugate_gradients_end_after_as_many_steps_as_there_are_eigenvalues():
     """Four distinct eigenvalues: exact after four steps, but for rounding."""
     matrix = spectrum(np.repeat([1.0, 2.0, 5.0, 9.0], 25))
     right = np.random.default_rng(1).standard_normal(100)
-    size = np.linalg.norm(right)
-    x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-10 * size, 500)
+    enough = 1e-10 * np.linalg.norm(right)
+    x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, enough)
     assert steps == 4
     assert residual <= 1e-10
     np.testing.assert_allclose(x, np.linalg.solve(matrix, right), atol=1e-9)
 
 
-def test_conjugate_gradients_stop_where_told():
+def test_conjugate_gradients_stop_once_the_residual_is_small_enough():
     matrix = spectrum(np.geomspace(1e-4, 1, 100))
     right = np.random.default_rng(1).standard_normal(100)
     size, taken = np.linalg.norm(right), []
     for target in (1e-2, 1e-4, 1e-8):
-        x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, target * size, 500)
+        x, steps, residual = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, target * size)
         assert residual <= target
         assert np.linalg.norm(matrix @ x - right) / np.linalg.norm(right) == pytest.approx(residual, rel=1e-3)
         taken.append(steps)
@@ -403,8 +399,8 @@ def test_conjugate_gradients_stop_where_told():
     assert steps == 10
     assert residual > 1e-8
     exact = np.linalg.solve(matrix, right)
-    assert conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-6 * size, 500, exact)[1] == 0
-    assert conjugate_gradients(lambda v: matrix @ v, 0 * right, lambda r: r, 1e-6, 500)[1:] == (0, 0.0)
+    assert conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, 1e-6 * size, start=exact)[1] == 0
+    assert conjugate_gradients(lambda v: matrix @ v, 0 * right, lambda r: r, 1e-6)[1:] == (0, 0.0)
 
 
 def test_the_gradient_iteration_converges_at_its_rate():
@@ -417,13 +413,44 @@ def test_the_gradient_iteration_converges_at_its_rate():
     assert np.linalg.cond(M) == pytest.approx(3)
     right = A @ np.ones(40)
     first = np.linalg.norm(R.T @ (np.eye(40) - M) @ solve_triangular(R, right, trans=1)) / np.linalg.norm(right)
-    x, steps, residual = gradient_iteration(lambda v: A @ v, right, R, 1e-10, 500)
+    x, steps, residual = gradient_iteration(lambda v: A @ v, right, R, 1e-10)
     # From the residual of M z to that of A x: R^T, whose condition number is about 1e3, comes in between.
     assert steps <= np.log(1e-10 / first / np.linalg.cond(R)) / np.log(0.8)
     assert residual <= 1e-10
     np.testing.assert_allclose(A @ x, right, rtol=0, atol=1e-9 * np.linalg.norm(right))
     exact = upper_factor(np.asfortranarray(half))
-    assert gradient_iteration(lambda v: A @ v, right, exact, 1e-8, 500)[1] <= 1
+    assert gradient_iteration(lambda v: A @ v, right, exact, 1e-8)[1] <= 1
+
+
+@pytest.mark.parametrize(("matrix_unit", "right_unit"), [(2.0**600, 2.0**-300), (2.0**-300, 2.0**600), (1.0, 2.0**900)])
+def test_iterations_have_the_same_bits_in_any_units(matrix_unit, right_unit):
+    """Powers of two change no bit but those of exponents, unless a square overflows or vanishes."""
+    half = spectrum(np.geomspace(1e-1, 1e1, 30))
+    A, right, near = half @ half, np.random.default_rng(1).standard_normal(30), spectrum(np.linspace(1, 3, 30), seed=1)
+    R = upper_factor(np.asfortranarray(near @ half))
+    start = np.random.default_rng(2).standard_normal(30)
+
+    def solved(unit, size):
+        def product(v):
+            return unit * (A @ v)
+
+        enough = 1e-8 * np.linalg.norm(right) * size
+        return (
+            conjugate_gradients(product, size * right, lambda r: r, enough),
+            conjugate_gradients(product, size * right, lambda r: r, enough, start=start * (size / unit)),
+            gradient_iteration(product, size * right, np.sqrt(unit) * R, 1e-8),
+        )
+
+    for one, other in zip(solved(1.0, 1.0), solved(matrix_unit, right_unit), strict=True):
+        assert one[1] > 3
+        np.testing.assert_array_equal(other[0], one[0] * (right_unit / matrix_unit))
+        assert other[1:] == one[1:]
+
+
+def test_norms_of_vectors_whose_squares_overflow_or_vanish():
+    for unit in (1e-320, 1e-200, 1.0, 1e200, 1e307):
+        assert norm(np.array([3.0, 0.0, -4.0]) * unit) == pytest.approx(5 * unit, rel=1e-3 if unit < 1e-300 else 1e-15)
+    assert norm(np.zeros(3)) == norm(np.empty(0)) == 0
 
 
 def test_a_nystrom_preconditioner_is_carried_over_to_other_neurons():
@@ -451,7 +478,7 @@ def test_a_preconditioner_saves_steps(solver):
     matrix = factors["kernel"].T @ factors["kernel"] + damping * np.eye(150)
     right = np.random.default_rng(0).standard_normal(150)
     enough = 1e-8 * np.linalg.norm(right)
-    plain = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, enough, 500)[1]
+    plain = conjugate_gradients(lambda v: matrix @ v, right, lambda r: r, enough)[1]
     if solver == "nystrom":
         solver = NystromSolver(np.random.RandomState(0), residual=1e-8)
     else:
@@ -482,7 +509,7 @@ class Scripted(PreconditionedSolver):
 
 
 def scripted_steps(solver, jacobian, *script):
-    """Refresh, take steps, and report how often a preconditioner was built so far."""
+    """Refresh, take steps, and return how often a preconditioner was built so far."""
     solver.refresh(jacobian)
     travelled = np.zeros((len(jacobian.neurons), jacobian.X.shape[1]))
     for solver.script in script:

@@ -30,8 +30,8 @@ void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int
 
 /*
  * out[q, :] += weight <sum_q U[q, :], x> x[:] for each q of the list: one row of J meets
- * J^T J.  Rows hold `units` vectors of four; the caller names the common numbers so that
- * loops over them are unrolled.
+ * J^T J.  Rows hold `units` vectors of four; the caller passes common numbers as constants, so
+ * that loops over them are unrolled.
  */
 INLINE void add_row_product(const double *U, const int32_t *list, int64_t count, const double *x, double weight,
                             double *out, const ptrdiff_t units)
@@ -81,14 +81,17 @@ INLINE void add_long_row_product(const double *U, const int32_t *list, int64_t c
 }
 
 /*
- * out += sum_i weights[i] x_i (x_i . sum_q U[q, :]) over samples first <= i < last, added to the rows q that fire on i,
- * list by list: ``neurons[by_sample[i] : by_sample[i + 1]]``.  Rows of U and out hold `units` vectors of four.
+ * out += sum_i weights[i] x_i (x_i . sum_q U[q, :]) over samples first <= i < last, added to the rows q of the neurons
+ * that fire on i.  Rows of U and out hold `units` vectors of four.
  */
 CLONES
-void add_normal_product(const double *X, ptrdiff_t padded, const double *weights, const int64_t *by_sample,
-                        const int32_t *neurons, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
-                        ptrdiff_t units)
+void add_normal_product(const Jacobian *J, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
+                        double *out, ptrdiff_t units)
 {
+    const double *X = J->X;
+    const ptrdiff_t padded = J->padded;
+    const int64_t *by_sample = J->by_sample;
+    const int32_t *neurons = J->neurons;
 #define FOR_SAMPLES(ADD, UNITS) \
     for (ptrdiff_t i = first; i < last; i++) \
         ADD(U, neurons + by_sample[i], by_sample[i + 1] - by_sample[i], X + i * padded, weights[i], out, UNITS)
@@ -132,12 +135,12 @@ INLINE void count_common_words(const uint64_t *set, const uint64_t *sets, ptrdif
     }
 }
 
-/* counts[j] = how many members `set` shares with the j-th of the `sets`, which have a bit for each and `words` words. */
+/* counts[j] = how many members `set` shares with the j-th of the `sets`; a set has `words` words, a bit for each member. */
 CLONES
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts)
 {
 #define CASE(WORDS) case WORDS: count_common_words(set, sets, n_sets, WORDS, counts); break
-    switch (words) { /* the common numbers by name, so that loops over them are unrolled */
+    switch (words) { /* common numbers as constants, so that loops over them are unrolled */
     CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
     default: count_common_words(set, sets, n_sets, words, counts);
     }

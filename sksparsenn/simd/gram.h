@@ -1,20 +1,40 @@
-/* What the Gauss-Newton matrices are added up with. */
+/* Sums from which Gauss-Newton matrices and their products are made. */
 #ifndef SKSPARSENN_GRAM_H
 #define SKSPARSENN_GRAM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Ask for the cache line at an address that will be read soon. */
+/*
+ * The Jacobian over firing pairs: row (i, o) holds scale * root[i] * a_ro x_i for each neuron r that fires on sample i.
+ * The samples of neuron r are samples[by_neuron[r] : by_neuron[r + 1]], the neurons of sample i are
+ * neurons[by_sample[i] : by_sample[i + 1]], both ascending.
+ */
+typedef struct {
+    const double *X;
+    ptrdiff_t padded; /* numbers from one row of X to the next */
+    ptrdiff_t n_samples, n_features, n_neurons, n_outputs;
+    int64_t n_pairs;
+    const double *root;
+    const double *signs;
+    double scale;
+    const int64_t *by_neuron;
+    const int32_t *samples;
+    const int64_t *by_sample;
+    const int32_t *neurons;
+    const uint64_t *bits; /* `words` for each sample, a bit for each neuron that fires; NULL: use the lists */
+    ptrdiff_t words;
+} Jacobian;
+
+/* Start to load the cache line at an address that will be read soon. */
 static inline void fetch_ahead(const void *address)
 {
     __builtin_prefetch(address);
 }
 
 void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
-void add_normal_product(const double *X, ptrdiff_t padded, const double *weights, const int64_t *by_sample,
-                        const int32_t *neurons, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
-                        ptrdiff_t units);
+void add_normal_product(const Jacobian *J, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
+                        double *out, ptrdiff_t units);
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts);
 void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
 
