@@ -34,7 +34,7 @@ from benchmarks.common import argument_parser, in_fresh_process, measured, media
 from benchmarks.figures import bars, lines, numbers, panels, score_against_cost
 from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._firing import Firing, Lists
+from sksparsenn._firing import Candidates, Lists, Step
 from sksparsenn._inputs import Lift
 from sksparsenn._network import Network, initial_weights
 
@@ -103,16 +103,13 @@ def kernel_times(X, y, width, fit_intercept, momentum, alpha):
     weights, signs = initial_weights(width, samples.n_features, 1, "paired", random_state, X.dtype)
     network = Network(weights, signs, shift, shift, 2.0)
     firing = network.firing(samples)
-    lists = Lists(firing.rows, firing.starts, firing.counts, firing.samples)
+    candidates = Candidates(samples, Lists(firing.rows, firing.starts, firing.counts, firing.samples))
     residuals = (y - y.mean()).astype(X.dtype)[:, None] / len(y)
     anchor, velocity = weights.copy(), np.zeros_like(weights)
-    forward = median_time(lambda: Firing.forward(lists, samples, network))
-    step = median_time(
-        lambda: firing.descend(
-            weights, anchor, velocity, samples, residuals, signs, network.scale, 1e-3, momentum, True, alpha
-        )
-    )
-    return firing.n_pairs, forward, step
+    forward = median_time(lambda: candidates.forward(network))
+    step = Step(network.scale, 1e-3, momentum, nesterov=True, ridge=alpha)
+    backward = median_time(lambda: firing.descend(weights, anchor, velocity, residuals, signs, step))
+    return firing.n_pairs, forward, backward
 
 
 def cost(width, varied, n_words, length):

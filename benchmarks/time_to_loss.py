@@ -90,7 +90,7 @@ class RacingRegressor(SketchedGaussNewtonRegressor):
         def look(state):
             now = perf_counter()
             course.seconds, course.iterations = now - course.start - course.looking, len(state.history)
-            course.loss = float(np.mean((state.point.outputs - course.target) ** 2))
+            course.loss = float(np.mean((state.point.evaluation.outputs - course.target) ** 2))
             if course.loss <= course.goal or course.seconds > course.limit:
                 raise _Finished
             course.looking += perf_counter() - now

@@ -10,7 +10,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from sksparsenn._blas_threads import single_blas_thread
 from sksparsenn._callbacks import CallbackSupportMixin
 from sksparsenn._early_stopping import EarlyStopping
 from sksparsenn._inputs import Lift, Standardiser, in_canonical_order
@@ -291,7 +290,6 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Rows of X to predict, checked."""
         return validate_data(self, X, reset=False, **self._input_checks())
 
-    @single_blas_thread()
     def _network_outputs(self, X):
-        """The network's outputs, in its own units."""
+        """Return the network's outputs, in its own units; nothing here calls BLAS, whose threads would change bits."""
         return self._network().outputs(self._lift()(self._checked(X), self.hidden_weights_.dtype))

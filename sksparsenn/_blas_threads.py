@@ -11,31 +11,51 @@ from threadpoolctl import ThreadpoolController  # which scikit-learn requires
 class _Limit:
     """The limit of one thread, in force while at least one caller, in any Python thread, needs it.
 
-    The number of threads of BLAS belongs to the process: callers that each put back what they found would
-    undo each other's limits, and leave the last one in force for good.
+    Most BLAS libraries have one pool of threads for the process: callers that each put back what they
+    found would undo each other's limits, and leave the last one in force for good.
     """
 
     def __init__(self):
-        self.lock, self.n_callers, self.limiter = threading.Lock(), 0, None
+        self.lock, self.n_callers, self.before = threading.Lock(), 0, []
 
     def acquire(self):
         with self.lock:
+            found = [(pool, pool.num_threads) for pool in _shared_pools()]
             if self.n_callers == 0:
-                self.limiter = _thread_pools().limit(limits=1, user_api="blas")
+                self.before = found
+            _set_threads((pool, 1) for pool, number in found if number != 1)
             self.n_callers += 1
 
     def release(self):
         with self.lock:
             self.n_callers -= 1
             if self.n_callers == 0:
-                self.limiter.restore_original_limits()
-                self.limiter = None
+                _set_threads(self.before)
 
 
 @cache
-def _thread_pools():
-    """Return the thread pools of this process; to look for them takes longer than a small fit."""
-    return ThreadpoolController()
+def _pools():
+    """Return the thread pools of BLAS in this process; to look for them takes longer than a small fit."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _shared_pools():
+    return [pool for pool in _pools() if not _is_of_one_thread(pool)]
+
+
+def _is_of_one_thread(pool):
+    """Return whether each Python thread sets limits of its own, as with OpenBLAS over OpenMP."""
+    return getattr(pool, "threading_layer", None) == "openmp"
+
+
+def _set_threads(numbers):
+    for pool, number in numbers:
+        # From threadpoolctl 3.8 on, only the Python thread that first sets a limit may set others: calls of all others
+        # would do nothing, without a word.
+        clear = getattr(pool, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
+        pool.set_num_threads(number)
 
 
 _limit = _Limit()
@@ -44,10 +64,13 @@ _limit = _Limit()
 @contextmanager
 def single_blas_thread():
     """Return a context, or decorator, in which BLAS uses one thread; afterwards its threads are as before."""
+    own = [(pool, pool.num_threads) for pool in _pools() if _is_of_one_thread(pool)]
     _limit.acquire()
     try:
+        _set_threads((pool, 1) for pool, _ in own)
         yield
     finally:
+        _set_threads(own)
         _limit.release()
 
 

@@ -54,7 +54,7 @@ class Candidates(NamedTuple):
         return Firing(self.lists.rows, starts, counts, samples, products, self.points)
 
     def forward(self, network, reuse=None):
-        """Return the pairs that fire, and the outputs of the network; where it pays, in a pass that keeps no products."""
+        """Return the pairs that fire, and the outputs; where it pays, in one pass that keeps no products."""
         if self.points.keeps_products:
             firing = self.firing(network.weights, network.threshold, reuse)
             return firing, firing.outputs(network.signs, network.shift, network.scale)

@@ -142,7 +142,7 @@ def test_compiled_functions_take_few_arguments():
 
 def test_the_pattern_of_compiled_functions_finds_what_it_should(tmp_path):
     cython, c = tmp_path / "a.pyx", tmp_path / "a.c"
-    cython.write_text("cdef int f(real[:, ::1] X, int (*g)(int, int),\n           double x) noexcept nogil:\n    pass\n")
+    cython.write_text("cdef int f(real[:, ::1] X, int (*g)(int, int),\n       double x) noexcept nogil:\n    pass\n")
     c.write_text("CLONES\nvoid NAME(f)(const float *x, int n,\n    int m)\n{\n    return;\n}\n")
     assert [(name, len(args)) for name, args in compiled_functions(cython)] == [("f", 3)]
     assert [(name, len(args)) for name, args in compiled_functions(c)] == [("NAME(f)", 3)]
