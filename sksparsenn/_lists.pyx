@@ -96,8 +96,8 @@ def _one_after_another(lengths):
     return np.cumsum(lengths) - lengths
 
 
-def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, const int64_t[::1] counts, int32_t[::1] target,
-               const int64_t[::1] target_starts):
+def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, const int64_t[::1] counts,
+               int32_t[::1] target, const int64_t[::1] target_starts):
     """Copy list k from source_starts[k] of one array to target_starts[k] of another."""
     cdef Py_ssize_t k
     for k in prange(counts.shape[0], schedule="static", nogil=True, num_threads=threads_for(<double>source.shape[0])):
@@ -105,7 +105,8 @@ def copy_lists(const int32_t[::1] source, const int64_t[::1] source_starts, cons
             memcpy(&target[target_starts[k]], &source[source_starts[k]], counts[k] * sizeof(int32_t))
 
 
-def close_gaps(int32_t[::1] samples, const int64_t[::1] starts, const int64_t[::1] counts, const int64_t[::1] new_starts):
+def close_gaps(int32_t[::1] samples, const int64_t[::1] starts, const int64_t[::1] counts,
+               const int64_t[::1] new_starts):
     """Move list k from starts[k] down to new_starts[k], in place; lists stand in the order of their numbers."""
     cdef Py_ssize_t k
     with nogil:
@@ -123,7 +124,8 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
     cdef double listed = 0
     for k in range(rows.shape[0]):
         listed += counts[rows[k]]
-    for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True, num_threads=threads_for(listed * padded)):
+    for k in prange(rows.shape[0], schedule="dynamic", chunksize=CHUNK, nogil=True,
+                    num_threads=threads_for(listed * padded)):
         r = rows[k]
         if counts[r] > 0:
             failed |= narrow_list(&X[0, 0], padded, &W[r, 0], &samples[starts[r]], &counts[r], cuts[k]) < 0
@@ -131,7 +133,8 @@ def narrow_lists(const real[:, ::1] X, const real[:, ::1] W, const int64_t[::1] 
         raise MemoryError("no memory to narrow margin lists")
 
 
-cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count, real cut) noexcept nogil:
+cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *samples, int64_t *count,
+                     real cut) noexcept nogil:
     cdef int32_t *kept = <int32_t *>malloc((count[0] + LANES) * sizeof(int32_t))
     cdef real *products = <real *>malloc((count[0] + LANES) * sizeof(real))
     cdef Rows rows
@@ -146,9 +149,9 @@ cdef int narrow_list(const real *X, Py_ssize_t padded, const real *w, int32_t *s
     return -failed
 
 
-def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] samples,
-                   const int32_t[::1] position):
-    """Return the lists with sample i replaced by position[i], left out where that is negative: (starts, counts, samples)."""
+def restrict_lists(const int64_t[::1] rows, const int64_t[::1] starts, const int64_t[::1] counts,
+                   const int32_t[::1] samples, const int32_t[::1] position):
+    """Return (starts, counts, samples) with position[i] in place of sample i; left out where negative."""
     cdef Py_ssize_t k, n_rows = rows.shape[0]
     cdef int64_t p, place
     restricted_counts = np.zeros(n_rows, dtype=np.int64)
@@ -202,11 +205,12 @@ cdef void chunk_distances(const real *a, const real *b, Py_ssize_t padded, Py_ss
 
 def row_distances(const real[:, ::1] W, const real[:, ::1] reference):
     """Return the Euclidean distance of each row of W to the same row of the reference."""
-    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], chunk
+    cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], n_chunks = (m + CHUNK - 1) // CHUNK, chunk
     distances = np.empty(m)
     cdef double[::1] out = distances
-    for chunk in prange((m + CHUNK - 1) // CHUNK, schedule="static", nogil=True, num_threads=threads_for(<double>m * padded)):
-        chunk_distances(&W[chunk * CHUNK, 0], &reference[chunk * CHUNK, 0], padded, min(CHUNK, m - chunk * CHUNK), &out[chunk * CHUNK])
+    for chunk in prange(n_chunks, schedule="static", nogil=True, num_threads=threads_for(<double>m * padded)):
+        chunk_distances(&W[chunk * CHUNK, 0], &reference[chunk * CHUNK, 0], padded, min(CHUNK, m - chunk * CHUNK),
+                        &out[chunk * CHUNK])
     return distances
 
 
@@ -231,7 +235,7 @@ cdef void step_ahead(const real *w, real *v, Py_ssize_t padded, real step) noexc
 
 
 def lead_reference(const real[:, ::1] W, const int64_t[::1] rows, const real[::1] steps, real[:, ::1] reference):
-    """Move the given rows v of the reference to w + step * (w - v), w the same row of W; returns their distances to w."""
+    """Move the given rows v of the reference to w + step * (w - v), w that row of W; return their distances to w."""
     cdef Py_ssize_t padded = W.shape[1], n_rows = rows.shape[0], k
     distances = np.empty(n_rows)
     cdef double[::1] out = distances

@@ -47,7 +47,7 @@ cdef extern from "simd/lanes.h" nogil:
     const uint32_t EXCEPTION
 
 cdef enum:
-    BLOCKS = 8  # blocks of neurons whose weights are summed apart, so that the sums do not depend on the number of threads
+    BLOCKS = 8  # blocks of neurons whose weights are summed apart, so that sums do not depend on the number of threads
     CHUNK = 64  # lists, leaves or neurons handed to a thread at a time
 
 
@@ -145,7 +145,8 @@ cdef void sum_block(const Rows *W, const real *signs, const Pattern *nodes, Py_s
             add_to_rows(<const real *>W.data + r * padded, signs[r], padded, &mine, sums, ones)
 
 
-cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_ssize_t last, real *total) noexcept nogil:
+cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_ssize_t last,
+                      real *total) noexcept nogil:
     # Blocks half their number apart are added first, so that neurons of paired initialisation cancel exactly.
     cdef Py_ssize_t block, j
     for j in range(first, last):
@@ -172,15 +173,17 @@ def sums_of_weights(const real[:, ::1] W, const real[:, ::1] signs, lists_of_nod
     for block in prange(BLOCKS, schedule="dynamic", nogil=True, num_threads=threads):
         side = block // pairs * half
         sum_block(&rows, &signs[0, 0], &nodes, side + block % pairs * half // pairs,
-                  min(side + (block % pairs + 1) * half // pairs, m), n_nodes, &sums[block * size], &ones[block * n_nodes])
+                  min(side + (block % pairs + 1) * half // pairs, m), n_nodes, &sums[block * size],
+                  &ones[block * n_nodes])
     for part in prange(n_parts, schedule="static", nogil=True, num_threads=threads):
-        join_blocks(&sums[0], size, part * CHUNK * padded, min((part + 1) * CHUNK, n_nodes) * padded, &weights_view[0, 0])
+        join_blocks(&sums[0], size, part * CHUNK * padded, min((part + 1) * CHUNK, n_nodes) * padded,
+                    &weights_view[0, 0])
         join_blocks(&ones[0], n_nodes, part * CHUNK, min((part + 1) * CHUNK, n_nodes), &numbers_view[0])
     return weights, numbers
 
 
 cdef void push_down(real *sums, Py_ssize_t n_nodes, Py_ssize_t columns) noexcept nogil:
-    # What was said of a node now stands at its leaves.
+    # The sums at a node and at all nodes above it are added up at its leaves.
     cdef Py_ssize_t k, j
     for k in range(2, n_nodes):
         for j in range(columns):
@@ -203,7 +206,7 @@ cdef void add_leaf_outputs(const real *X, Py_ssize_t padded, const real *weights
 
 def add_node_outputs(const real[:, ::1] X, real[:, ::1] weights, real[::1] numbers, Py_ssize_t leaf_size, double shift,
                      double scale, real[:, ::1] outputs):
-    """outputs[i] += scale * sum_r signs[r] (<w_r, x_i> - shift) over the neurons r that list a node that holds sample i.
+    """Add to outputs[i] scale * sum_r signs[r] (<w_r, x_i> - shift) over the neurons r with a node that holds i.
 
     Takes the sums of weights and of signs at the nodes, and leaves sums over all nodes above.
     """
@@ -243,7 +246,7 @@ def sums_over_nodes(const real[:, ::1] X, const real[:, ::1] factors, Py_ssize_t
 
 
 def gradient_of_nodes(const real[:, ::1] node_sums, lists_of_nodes, const real[:, ::1] signs, real[:, ::1] gradient):
-    """gradient[r] += signs[r] times the sum of the rows of `node_sums` that the list of r names."""
+    """Add to gradient[r] signs[r] times the sum of the rows of `node_sums` that the list of r names."""
     cdef Py_ssize_t m = gradient.shape[0], padded = gradient.shape[1], r
     cdef Pattern nodes = as_pattern(lists_of_nodes)
     cdef Rows sums
@@ -295,11 +298,12 @@ cdef struct Forward:
 
 
 cdef Beside beside(lists):
-    # From (starts, singles, exceptions, items) of at least one neuron, which have to live as long as the struct is used.
+    # From (starts, singles, exceptions, items) of at least one neuron, which have to live as long as the struct.
     cdef const int64_t[::1] starts = lists[0], singles = lists[1], exceptions = lists[2]
     cdef const int32_t[::1] items = lists[3]
     cdef Beside these
-    these.starts, these.singles, these.exceptions = <int64_t *>&starts[0], <int64_t *>&singles[0], <int64_t *>&exceptions[0]
+    these.starts, these.singles = <int64_t *>&starts[0], <int64_t *>&singles[0]
+    these.exceptions = <int64_t *>&exceptions[0]
     these.items = <int32_t *>&items[0] if items.shape[0] else NULL
     return these
 
@@ -310,8 +314,8 @@ cdef int64_t keep_singles(const Forward *forward, int64_t r, const real *sign, i
     cdef List singles, kept
     singles.items, singles.count = forward.listed.items + forward.listed.starts[r], forward.listed.singles[r]
     kept.items = forward.kept.items + place
-    kept.count = keep_above(&forward.X, <const real *>forward.W.data + r * forward.W.padded, &singles, <real>forward.threshold,
-                            forward.kept.items + place, products_)
+    kept.count = keep_above(&forward.X, <const real *>forward.W.data + r * forward.W.padded, &singles,
+                            <real>forward.threshold, forward.kept.items + place, products_)
     add_outputs(&kept, products_, <real>forward.shift, sign, 1, outputs)
     return kept.count
 
@@ -380,7 +384,8 @@ def forward_beside_nodes(const real[:, ::1] X, lists, n_exceptions, network, sam
     forward.kept = beside((starts, singles, exceptions, samples))
     forward.threshold, forward.shift, forward.n_samples = network.threshold, network.shift, n
     for block in prange(n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(n_listed * padded)):
-        failed |= forward_block(&forward, &signs[0, 0], bounds[block], bounds[block + 1], places[block], &partial[block, 0]) < 0
+        failed |= forward_block(&forward, &signs[0, 0], bounds[block], bounds[block + 1], places[block],
+                                &partial[block, 0]) < 0
     if failed:
         raise MemoryError("no memory for the products of a neuron")
     sum_all_blocks(partial, n, <double>network.scale, outputs_view)
@@ -448,10 +453,12 @@ def descend_beside_nodes(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1]
         return
     descent.X.data, descent.X.padded = &X[0, 0], X.shape[1]
     descent.node_sums.data, descent.node_sums.padded = &node_sums[0, 0], X.shape[1]
-    descent.kept = beside((firing.singles.starts, firing.singles.counts, firing.exceptions.counts, firing.singles.samples))
+    singles, exceptions = firing.singles, firing.exceptions
+    descent.kept = beside((singles.starts, singles.counts, exceptions.counts, singles.samples))
     descent.nodes, descent.step = as_pattern(firing.nodes), as_step(step)
     descent.residuals, descent.signs = &residuals[0, 0], &signs[0, 0]
     for chunk in prange(n_chunks, schedule="dynamic", nogil=True, num_threads=threads_for(n_terms * W.shape[1])):
-        failed |= descend_chunk(&descent, &W[0, 0], &anchor[0, 0], &velocity[0, 0], chunk * CHUNK, min((chunk + 1) * CHUNK, m)) < 0
+        failed |= descend_chunk(&descent, &W[0, 0], &anchor[0, 0], &velocity[0, 0], chunk * CHUNK,
+                                min((chunk + 1) * CHUNK, m)) < 0
     if failed:
         raise MemoryError("no memory for the gradient of a neuron")

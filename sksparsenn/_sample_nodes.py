@@ -83,7 +83,7 @@ class SampleTree:
         return neurons_in_nodes(nodes, self.leaf_size, self.n_leaves, len(self.samples))
 
     def add_outputs(self, outputs, nodes, weights, signs, shift, scale):
-        """outputs[i] += scale * sum_r signs[r] (<w_r, x_i> - shift) over the neurons with a node that holds i."""
+        """Add to outputs[i] scale * sum_r signs[r] (<w_r, x_i> - shift) over the neurons r with a node that holds i."""
         sums = sums_of_weights(weights, signs, nodes, 2 * self.n_leaves)
         add_node_outputs(self.rows, *sums, self.leaf_size, shift, scale, outputs)
 
@@ -92,7 +92,7 @@ class SampleTree:
         return sums_over_nodes(self.rows, residuals, self.leaf_size, self.n_leaves)
 
     def add_gradient(self, gradient, nodes, residuals, signs):
-        """gradient[r] += signs[r] sum_i residuals[i] x_i over the samples of the nodes of neuron r."""
+        """Add to gradient[r] signs[r] sum_i residuals[i] x_i over the samples of the nodes of neuron r."""
         gradient_of_nodes(self.sums(residuals), nodes, signs, gradient)
 
 

@@ -38,7 +38,8 @@ cdef extern from "simd/kernels.h" nogil:
     uint64_t scan_leaf_float(const float *, Py_ssize_t, Py_ssize_t, const float *, float, float, uint64_t *)
     uint64_t scan_leaf_double(const double *, Py_ssize_t, Py_ssize_t, const double *, double, double, uint64_t *)
     uint32_t classify_children_float(const float *, Py_ssize_t, const float *, float, float, float, float, uint32_t *)
-    uint32_t classify_children_double(const double *, Py_ssize_t, const double *, double, double, double, double, uint32_t *)
+    uint32_t classify_children_double(const double *, Py_ssize_t, const double *, double, double, double, double,
+                                      uint32_t *)
 
 cdef extern from "simd/lanes.h" nogil:
     enum:
@@ -196,8 +197,8 @@ cdef int scan_carefully(const Scan *scan, const real *normal, real threshold, In
 
 cdef int set_cuts(const Scan *scan, const real *normals, const real *thresholds, const real *sure, Py_ssize_t n_normals,
                   real *low, real *high, IntList *lists) noexcept nogil:
-    # Below low[q], no point is beyond half-space q, and above high[q] all are, however products are rounded; half-spaces
-    # whose products may overflow are answered here, and their cuts let nothing through.
+    # No point with a product below low[q] is beyond half-space q, and all above high[q] are, however products are
+    # rounded.  Half-spaces whose products may overflow are answered here, and their cuts let nothing through.
     cdef bint single = real is float
     cdef Py_ssize_t d = scan.points.d, q
     cdef double norm, slack, relative = 1e-6 if single else 1e-15
@@ -240,13 +241,14 @@ cdef void scan_group(const Scan *scan, const HalfSpaces *group, const real *thre
         if doubtful:
             for q in range(group.n):
                 if doubtful >> q & 1:
-                    lengths[q] = keep_decided(scan, normals + q * scan.stride, thresholds[q], found[q], before[q], lengths[q])
+                    lengths[q] = keep_decided(scan, normals + q * scan.stride, thresholds[q], found[q], before[q],
+                                              lengths[q])
         start += STRETCH
 
 
 # Append to lists[q], q < n_normals <= TASK, the numbers of the points beyond each half-space; -1 when memory ran out.
-cdef int scan_task(const Scan *scan, const real *normals, const real *thresholds, const real *sure, Py_ssize_t n_normals,
-                   IntList *lists) noexcept nogil:
+cdef int scan_task(const Scan *scan, const real *normals, const real *thresholds, const real *sure,
+                   Py_ssize_t n_normals, IntList *lists) noexcept nogil:
     cdef Py_ssize_t block = block_points(real is float), q, g
     cdef int64_t n_blocks = scan.points.n_blocks, start = 0, end
     cdef int64_t chunk = max(STRETCH, (CHUNK_BYTES // (BLOCK_BYTES * max(scan.points.d, 1))) // STRETCH * STRETCH)
@@ -294,7 +296,7 @@ def rounding_error(Py_ssize_t d, bint single):
 
 
 def pack(const real[:, ::1] points, Py_ssize_t d, Py_ssize_t blocks_at_least=0):
-    """Pack points in blocks, coordinate by coordinate; places without a point hold NaN, which no comparison lets through."""
+    """Return points in blocks, coordinate by coordinate; empty places hold NaN, which no comparison lets through."""
     cdef Py_ssize_t block = block_points(real is float), n = points.shape[0], i, j
     cdef Py_ssize_t n_blocks = max((n + block - 1) // block, blocks_at_least)
     packed = np.full((n_blocks, d, block), np.nan, dtype=np.asarray(points).dtype)
@@ -340,8 +342,9 @@ def points_beyond(const real[:, :, ::1] blocks, const real[:, ::1] normals, cons
     if blocks.shape[0] > 0 and n_normals > 0:
         scan.points.blocks = &blocks[0, 0, 0]
         for task in prange(n_tasks, schedule="dynamic", nogil=True, num_threads=threads_for(operations)):
-            failed |= scan_task(&scan, &normals[task * TASK, 0], &thresholds[task * TASK], &sure[task * TASK] if leaf else NULL,
-                                min(TASK, n_normals - task * TASK), lists + task * TASK) < 0
+            failed |= scan_task(&scan, &normals[task * TASK, 0], &thresholds[task * TASK],
+                                &sure[task * TASK] if leaf else NULL, min(TASK, n_normals - task * TASK),
+                                lists + task * TASK) < 0
     if failed:
         free_lists(lists, n_normals)
         raise MemoryError("no memory for the result lists of a scan")

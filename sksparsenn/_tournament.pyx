@@ -75,7 +75,8 @@ def store_products(const real[:, ::1] X, const real[:, ::1] W, list moved_entrie
         raise MemoryError("no memory to update a MaxTree")
 
 
-cdef int renew_sample(const real *x, const Rows *W, const Tables *tables, const Moved *moved, Py_ssize_t i) noexcept nogil:
+cdef int renew_sample(const real *x, const Rows *W, const Tables *tables, const Moved *moved,
+                      Py_ssize_t i) noexcept nogil:
     cdef Py_ssize_t n_moved = moved.n_entries[0], level, k
     cdef real *below = <real *>tables.levels[0] + i * tables.strides[0]
     cdef real *above
@@ -130,7 +131,8 @@ cdef int entries_above(const Tables *tables, Py_ssize_t i, real cut, IntList *ou
     return <int>c
 
 
-def neurons_above(const real[:, ::1] products_, list levels, const int64_t[::1] samples, double cut, Py_ssize_t fan_out):
+def neurons_above(const real[:, ::1] products_, list levels, const int64_t[::1] samples, double cut,
+                  Py_ssize_t fan_out):
     """Return, as compressed rows, the neurons whose product with each sample exceeds the cut, and the entries visited.
 
     The products are level 0.  The cut is rounded to their precision.

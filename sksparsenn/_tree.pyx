@@ -116,7 +116,7 @@ cdef int split_range(const real *points, Py_ssize_t d, int32_t *order, int64_t n
 
 
 def leaf_order(const real[:, ::1] points, int64_t leaf_size):
-    """Return the order of points in which every run of leaf_size * 2**k, suitably aligned, is a cell of median splits."""
+    """Return an order of points in which every aligned run of leaf_size * 2**k of them is a cell of median splits."""
     cdef int64_t n = points.shape[0], run, start, count
     cdef Py_ssize_t d = points.shape[1], s, n_runs
     cdef int failed = 0
@@ -178,7 +178,8 @@ cdef void store_bounds(real *node, Py_ssize_t child, const Box *box, double radi
     node[(2 * d + 1) * FANOUT + child] = <real>(largest * sqrt(total) * (1 + error))
 
 
-cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *node, Py_ssize_t d, Py_ssize_t child) noexcept nogil:
+cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *node, Py_ssize_t d,
+                               Py_ssize_t child) noexcept nogil:
     cdef double total = 0, difference
     cdef Py_ssize_t j
     for j in range(d):
@@ -187,8 +188,8 @@ cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *nod
     return sqrt(total)
 
 
-cdef int32_t bound_leaf(const real *blocks, const int32_t *ids, Py_ssize_t leaf_size, real *node, Py_ssize_t child, Box *box,
-                        double *spread) noexcept nogil:
+cdef int32_t bound_leaf(const real *blocks, const int32_t *ids, Py_ssize_t leaf_size, real *node, Py_ssize_t child,
+                        Box *box, double *spread) noexcept nogil:
     # Fit a child's bounds to the points of its leaf; returns how many there are, and the sum of the box's sides.
     cdef Py_ssize_t block = block_points(real is float), d = box.d, j, p
     cdef const real *x
@@ -207,15 +208,16 @@ cdef int32_t bound_leaf(const real *blocks, const int32_t *ids, Py_ssize_t leaf_
     if alive:
         for p in range(leaf_size):
             if ids[p] >= 0:
-                radius = max(radius, distance_to_centre(blocks + p // block * d * block + p % block, block, node, d, child))
+                x = blocks + p // block * d * block + p % block
+                radius = max(radius, distance_to_centre(x, block, node, d, child))
         for j in range(d):
             spread[0] += box.high[j] - box.low[j]
         store_bounds(node, child, box, radius)
     return alive
 
 
-def bound_leaves(const real[:, :, ::1] blocks, const int32_t[::1] ids, Py_ssize_t leaf_blocks, const int64_t[::1] leaves,
-                 real[:, ::1] nodes, int32_t[::1] alive, double[::1] spread):
+def bound_leaves(const real[:, :, ::1] blocks, const int32_t[::1] ids, Py_ssize_t leaf_blocks,
+                 const int64_t[::1] leaves, real[:, ::1] nodes, int32_t[::1] alive, double[::1] spread):
     """Fit box and ball of the given leaves to their points; count those points, and note the sum of the box's sides."""
     cdef Py_ssize_t d = blocks.shape[1], leaf_size = leaf_blocks * blocks.shape[2], n = leaves.shape[0], k, chunk
     cdef Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
@@ -234,10 +236,11 @@ def bound_leaves(const real[:, :, ::1] blocks, const int32_t[::1] ids, Py_ssize_
     free(boxes)
 
 
-cdef int32_t bound_parent(const real *children, const int32_t *children_alive, real *node, Py_ssize_t child, Box *box) noexcept nogil:
+cdef int32_t bound_parent(const real *children, const int32_t *children_alive, real *node, Py_ssize_t child,
+                          Box *box) noexcept nogil:
     # Fit a child's bounds to those of its own eight children; returns how many points they hold.
     cdef Py_ssize_t d = box.d, c, j
-    cdef double centre, half, radius = 0
+    cdef double centre, half, distance, radius = 0
     cdef int32_t alive = 0
     empty_box(box)
     for c in range(FANOUT):
@@ -252,7 +255,8 @@ cdef int32_t bound_parent(const real *children, const int32_t *children_alive, r
     if alive:
         for c in range(FANOUT):
             if children_alive[c] > 0:
-                radius = max(radius, distance_to_centre(children + c, FANOUT, node, d, child) + children[2 * d * FANOUT + c])
+                distance = distance_to_centre(children + c, FANOUT, node, d, child)
+                radius = max(radius, distance + children[2 * d * FANOUT + c])
         store_bounds(node, child, box, radius)
     return alive
 
@@ -268,7 +272,8 @@ def bound_parents(const real[:, ::1] children, const int32_t[::1] children_alive
     with nogil:
         for k in range(groups.shape[0]):
             g = groups[k]
-            alive[g] = bound_parent(&children[g, 0], &children_alive[g * FANOUT], &nodes[g // FANOUT, 0], g % FANOUT, &box)
+            alive[g] = bound_parent(&children[g, 0], &children_alive[g * FANOUT], &nodes[g // FANOUT, 0], g % FANOUT,
+                                    &box)
 
 
 # ---------------------------------------------------------------------------------------
@@ -307,10 +312,9 @@ cdef int drain(IdSet *found, int64_t count, IntList *out) noexcept nogil:
     return 0
 
 
-# What one query needs at every node: the half-space, and how far rounding may go.
+# What one query needs at every node: the normal, and how far rounding may go.
 cdef struct Query:
     const void *normal
-    double threshold
     double norm
     double error  # times the longest point of a node
     double smallest
@@ -321,12 +325,13 @@ cdef struct Tally:
     int64_t found
 
 
-cdef void evaluate_leaf(const Tree *tree, int64_t leaf, const Query *query, real probe, IdSet *found, Tally *tally) noexcept nogil:
+cdef void evaluate_leaf(const Tree *tree, int64_t leaf, const Query *query, real threshold, IdSet *found,
+                        Tally *tally) noexcept nogil:
     cdef Py_ssize_t block = block_points(real is float), d = tree.d, at_once = 64 // block, b, p
     cdef const real *normal = <const real *>query.normal
     cdef const real *node = <const real *>tree.nodes[0] + (leaf // FANOUT) * (2 * d + 2) * FANOUT
     cdef double slack = query.error * node[(2 * d + 1) * FANOUT + leaf % FANOUT] + query.smallest
-    cdef real low = <real>(query.threshold - slack), high = <real>(query.threshold + slack), threshold = <real>query.threshold
+    cdef real low = <real>(<double>threshold - slack), high = <real>(<double>threshold + slack)
     cdef const real *blocks = <const real *>tree.blocks + leaf * tree.leaf_blocks * d * block
     cdef const int32_t *ids = tree.ids + leaf * tree.leaf_size
     cdef uint64_t bits, sure, doubtful
@@ -367,14 +372,14 @@ cdef void fetch_early(const void *data, Py_ssize_t n_bytes) noexcept nogil:
 
 cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *found, Tally *tally) noexcept nogil:
     cdef bint single = real is float
-    cdef Py_ssize_t d = tree.d, node_size = (2 * d + 2) * FANOUT, leaf_bytes = tree.leaf_size * d * sizeof(real), level, top = 1
+    cdef Py_ssize_t d = tree.d, node_size = (2 * d + 2) * FANOUT, level, top = 1
+    cdef Py_ssize_t leaf_bytes = tree.leaf_size * d * sizeof(real)
     cdef int64_t group, child
     cdef Py_ssize_t stack_level[MAX_STACK]
     cdef int64_t stack_group[MAX_STACK]
     cdef uint32_t open_, inside, bits
     cdef Query query
     query.normal = normal
-    query.threshold = threshold
     query.norm = euclidean_norm(normal, 1, d) * (1 + (4 * FLT_EPSILON if single else 4 * DBL_EPSILON))
     query.error = rounding(d, single) * query.norm
     query.smallest = tiny(d, single)
@@ -394,7 +399,8 @@ cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *foun
         if found != NULL and level == 0:
             bits = inside | open_
             while bits:
-                fetch_early(tree.ids + (group * FANOUT + lowest_bit(bits)) * tree.leaf_size, tree.leaf_size * sizeof(int32_t))
+                fetch_early(tree.ids + (group * FANOUT + lowest_bit(bits)) * tree.leaf_size,
+                            tree.leaf_size * sizeof(int32_t))
                 bits &= bits - 1
         bits = open_
         while bits:
@@ -421,14 +427,17 @@ cdef bint may_vanish(double norm, bint single) noexcept nogil:
     return 0 < norm < (FLT_MIN / FLT_EPSILON if single else DBL_MIN / DBL_EPSILON)
 
 
-cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, IdSet *found, Tally *tally) noexcept nogil:
+cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, IdSet *found,
+                         Tally *tally) noexcept nogil:
     # Numbers at the ends of the range defeat every bound: each point by the one inner product.
     cdef Py_ssize_t block = block_points(real is float), d = tree.d
+    cdef const real *point
     cdef int64_t slot
     for slot in range(tree.n_leaves * tree.leaf_size):
         if tree.ids[slot] >= 0:
             tally.points += 1
-            if dot_strided(normal, <const real *>tree.blocks + (slot // block) * d * block + slot % block, block, d) > threshold:
+            point = <const real *>tree.blocks + (slot // block) * d * block + slot % block
+            if dot_strided(normal, point, block, d) > threshold:
                 tally.found += 1
                 if found != NULL:
                     add_ids(found.words, found.summary, tree.ids + slot, 1)
@@ -444,6 +453,7 @@ cdef int allocate_ids(IdSet *found, int64_t n_ids) noexcept nogil:
 cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, Py_ssize_t n_normals,
                 IdSet *found, IntList *out, Tally *tallies) noexcept nogil:
     cdef Py_ssize_t q
+    cdef int64_t room
     cdef double norm
     for q in range(n_normals):
         norm = euclidean_norm(normals + q * stride, 1, tree.d)
@@ -452,8 +462,10 @@ cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const 
         else:
             walk(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         if found != NULL:
-            # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied often.
-            if out.capacity < out.length + tallies[q].found + 2 and reserve(out, (tallies[q].found + 2) * (n_normals - q)) < 0:
+            # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied
+            # often.
+            room = tallies[q].found + 2
+            if out.capacity < out.length + room and reserve(out, room * (n_normals - q)) < 0:
                 return -1
             if drain(found, tallies[q].found, out) < 0:
                 return -1
@@ -465,8 +477,8 @@ cdef double operations_of(const Tree *tree, Py_ssize_t n_normals) noexcept nogil
     return 4.0 * n_normals * tree.d * pow(<double>tree.n_leaves * tree.leaf_size, 1 - 1.0 / tree.d)
 
 
-cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, Py_ssize_t n_normals,
-                    bint listing, IntList *lists, Tally *tallies) noexcept nogil:
+cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds,
+                    Py_ssize_t n_normals, bint listing, IntList *lists, Tally *tallies) noexcept nogil:
     # A set of ids for each thread, a list for each task.
     cdef Py_ssize_t task, n_tasks = (n_normals + TASK - 1) // TASK
     cdef int failed = 0
@@ -490,7 +502,7 @@ cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, co
 
 
 def points_beyond_by_tree(tree_of_points, const real[:, ::1] normals, const real[::1] thresholds, bint listing):
-    """Answer all queries by walking the tree: (counts, indptr, indices, points evaluated, nodes visited).
+    """Answer all queries by walking the tree; return (counts, indptr, indices, points evaluated, nodes visited).
 
     `tree_of_points` holds the fields of a `TreeOfPoints`.
     """

@@ -14,7 +14,8 @@
 /* The bits of four blocks as one word. */
 INLINE uint64_t NAME(join_bits)(const uint16_t *bits)
 {
-    return (uint64_t)bits[0] | (uint64_t)bits[1] << BLOCK | (uint64_t)bits[2] << 2 * BLOCK | (uint64_t)bits[3] << 3 * BLOCK;
+    return (uint64_t)bits[0] | (uint64_t)bits[1] << BLOCK
+         | (uint64_t)bits[2] << 2 * BLOCK | (uint64_t)bits[3] << 3 * BLOCK;
 }
 
 /* Append to `found` the positions of the set bits, counted from `first`. */
@@ -47,8 +48,8 @@ INLINE uint64_t NAME(count_bits)(uint64_t one, uint64_t other, int leaf)
  * those not marked are on the list then, with EXCEPTION set, instead of those whose bits are set.
  * Leaves that reach beyond the last of all points never are.
  */
-INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks, const Leaves *leaves,
-                                 int32_t first, int32_t *found, int64_t length)
+INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks,
+                                 const Leaves *leaves, int32_t first, int32_t *found, int64_t length)
 {
     int leaf = leaves->size;
     int64_t n_points = leaves->n_points;
@@ -178,8 +179,8 @@ uint64_t NAME(scan_leaf)(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, co
             left += l * normal[j];
             right += r * normal[j];
         }
-        maybe |= (uint64_t)NAME(word)(NAME(above)(left, lower) | NAME(above)(right, lower) << UNIT_LANES) << b * BLOCK;
-        certain |= (uint64_t)NAME(word)(NAME(above)(left, upper) | NAME(above)(right, upper) << UNIT_LANES) << b * BLOCK;
+        maybe |= (uint64_t)NAME(beyond)(left, right, lower) << b * BLOCK;
+        certain |= (uint64_t)NAME(beyond)(left, right, upper) << b * BLOCK;
     }
     *sure = certain;
     return maybe;
