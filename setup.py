@@ -159,10 +159,8 @@ if __name__ == "__main__":
                 extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
                 extension("_tournament", [], EXACT),
                 extension("_sparse", ["sksparsenn/simd/sparse.c"], EXACT),
-                extension("_margin", ["sksparsenn/simd/distance.c"], EXACT),
-                extension("_node_lists", [], EXACT),
-                extension("_node_sums", [], EXACT),
-                extension("_beside_nodes", [], EXACT),
+                extension("_lists", ["sksparsenn/simd/distance.c"], EXACT),
+                extension("_nodes", [], EXACT),
                 extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
                 extension("_cholesky", [], EXACT),
             ]

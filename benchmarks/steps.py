@@ -33,8 +33,9 @@ from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._inputs import Lift, Standardiser
 from sksparsenn._network import Network
-from sksparsenn._node_firing import NodeFiring
 from sksparsenn._points import padded_rows
+from sksparsenn._sample_nodes import NodeFiring
+from sksparsenn._samples import DenseSamples
 from sksparsenn._search import make_search
 
 # Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
@@ -84,7 +85,7 @@ class Race:
         lifted = Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32)
         self.inside = np.ascontiguousarray(lifted.rows[:, : self.lifted])
         target = Standardiser.fit(self.y[:, None], shares, True)(self.y[:, None], np.float32)
-        self.samples = padded_rows(self.inside)
+        self.samples = DenseSamples(padded_rows(self.inside))
         self.model, _ = self.sparse(n_steps)
         weights, signs = self.model.initial_weights_, self.model.output_weights_
         self.start = self.inside, target, weights, signs, self.model.shift_, width**-0.5, self.rate
@@ -126,16 +127,17 @@ class Race:
         search = make_search(
             "auto", self.samples, weights, self.model.threshold_, in_batches=False, forward_only=True
         )  # fmt: skip
-        search.lists.candidates(weights)
+        search.candidates(weights)
         return search
 
     def traffic(self):
         """Bytes that a step has to read and write, lists being too long for caches."""
         model, weights = self.model, padded_rows(self.model.hidden_weights_)
         network = Network(weights, model.output_weights_, model.shift_, model.threshold_, 1.0)
-        firing, _, _ = self.search(weights).forward(network)
+        candidates, _ = self.search(weights).candidates(weights)
+        firing, _ = candidates.forward(network)
         grouped = isinstance(firing, NodeFiring)
-        kept = firing.singles.n_pairs + firing.exceptions.n_pairs if grouped else firing.n_pairs
+        kept = firing.n_kept.sum() if grouped else firing.n_pairs
         listed = np.median(model.pairs_evaluated_curve_[1:] - len(self.X) * model.neurons_rescanned_curve_[1:])
         # Per listed pair: its number read.  Per pair kept of these: its number written (the line is read first), and
         # read for the gradient.  Per node: its number read forward and backward.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sksparsenn._firing import Firing, Step
-from sksparsenn._margin import row_distances
+from sksparsenn._lists import row_distances
 from sksparsenn._network import Network
 from sksparsenn._step_sizes import refuse_divergence, set_units, takes_back_step
 from sksparsenn._work import Work

@@ -1,4 +1,4 @@
-"""Points in an order in which those close together stand together."""
+"""Order points so that near neighbours get nearby positions."""
 
 import numpy as np
 
@@ -7,10 +7,11 @@ POWER_ITERATIONS = 2
 
 
 def order_by_halving(points, leaf_size=1, dtype=np.float64):
-    """An order in which the first half of the points lies on one side of a plane, the rest on the other, and so on.
+    """Return an order in which near neighbours get nearby positions.
 
-    Halves are powers of two times the leaf size, so that nodes of one level are as long; the plane
-    is normal to the direction in which a node's points vary most, or nearly, computed in the given precision.
+    The first half of the points lies on one side of a plane, the rest on the other, and each half again.
+    Halves are powers of two times the leaf size, so that nodes of one level are as long; the plane is normal
+    to the direction in which a node's points vary most, or nearly, computed in the given precision.
     """
     n_points = len(points)
     order = np.arange(n_points)
@@ -30,14 +31,14 @@ def order_by_halving(points, leaf_size=1, dtype=np.float64):
 
 
 def _halved(nodes, half):
-    """Positions of the points of nodes, those on one side of each node's plane first."""
+    """Return the positions of the points of nodes, those on one side of each node's plane first."""
     length = nodes.shape[1]
     places = np.argpartition(_widest_projections(nodes), half, axis=1) if half < length else np.arange(length)[None]
     return (places + length * np.arange(len(nodes))[:, None]).ravel()
 
 
 def _widest_projections(nodes):
-    """Of each node, how far its points lie along the direction in which they vary most, or nearly."""
+    """Return how far the points of each node lie along the direction in which they vary most, or nearly."""
     # No products by BLAS, whose rounding may depend on the number of threads.
     centred = nodes - nodes.mean(axis=1, keepdims=True)
     widest = np.argmax(np.einsum("kid,kid->kd", centred, centred), axis=1)

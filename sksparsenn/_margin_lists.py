@@ -1,22 +1,31 @@
-"""MarginLists: per neuron, the samples that could fire before it has moved further than its margin."""
+"""Margin lists: for each neuron, the samples that could fire before it has moved further than its margin.
+
+From the outside in: `MarginLists`, the public face; `MaintainedLists`, the engine, which keeps the lists of a
+store valid while neurons move; `SampleLists`, the store of samples one by one; `MarginPolicy`,
+which says how far a neuron may move and how wide its margin is to be.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import wrightomega
 
 from sksparsenn._firing import Candidates, Lists
-from sksparsenn._gap_lists import GapLists
-from sksparsenn._margin import lead_reference, restrict_lists, row_distances, settle_rows
+from sksparsenn._lists import GapLists, lead_reference, restrict_lists, row_distances, settle_rows
 from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
 from sksparsenn._samples import DenseSamples
-from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._work import Work
 
-# Neurons are asked every so many queries whether a narrower margin would do by now.
+# Every so many queries, the margins of neurons that have slowed down are reviewed.
 QUERIES_BETWEEN_REVIEWS = 16
 
 # The margins of neurons, in units of the typical spread of a neuron's products over the samples.
 SMALLEST_MARGIN, LARGEST_MARGIN = 1e-3, 1.0
 FIRST_MARGIN = 0.1
+
+# Margins stay finite where weights are so large that their spread is not.
+LARGEST_SPREAD = np.finfo(np.float64).max / 2**20
 
 # Lists are made for a point ahead of the neuron, at this share of its margin, since it will go on for a while in the
 # direction it came from: then they hold on the way there and beyond.
@@ -97,196 +106,25 @@ class MarginLists:
     """
 
     def __init__(self, X, W, threshold, *, margin=None):
-        if not isinstance(X, (SparseSamples, DenseSamples)):
-            X = as_points(X, "X")
+        X = as_points(X, "X")
         W = as_points(W, "W", X.shape[1], X.dtype)
         if not np.isfinite(threshold):
             raise ValueError(f"threshold={threshold!r} must be a finite number.")
         if margin is not None and not (np.isfinite(margin) and margin >= 0):
             raise ValueError(f"margin={margin!r} must be a number of at least 0, or None.")
-        self.threshold = float(threshold)
-        self.margin = margin
-        (self.n_samples, self.n_features), self.n_neurons = X.shape, len(W)
-        self._X = DenseSamples(padded_rows(X)) if isinstance(X, np.ndarray) else X
-        self._reach, self._rounding = self._X.reach, self._X.rounding
-        W = padded_rows(W)
-        self._reference, self._norms = W, np.empty(self.n_neurons)
-        settle_rows(W, np.arange(self.n_neurons), W, self._norms)
-        self._growth = None  # beta: how fast lists grow with the margin, once measured
-        self._queries = 0
-        self._scanned_at = np.zeros(self.n_neurons, dtype=np.int64)
-        self._lead = np.zeros(self.n_neurons)  # how far ahead of the neurons their lists were made
-        self.margins = np.full(self.n_neurons, FIRST_MARGIN * self._scale if margin is None else float(margin))
-        self._rows = np.arange(self.n_neurons)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._allowed = self._limits(self._rows)  # how far each neuron may move
-        self._stores = None
-        self._build(W)
+        self.threshold, self.margin = float(threshold), margin
+        (self.n_samples, self.n_features), self.n_neurons, self.dtype = X.shape, len(W), X.dtype
+        self._samples = DenseSamples(padded_rows(X))
+        self._lists = MaintainedLists(SampleLists(self._samples), padded_rows(W), self.threshold, margin)
+        self._lists.build()
+
+    @property
+    def margins(self):
+        return self._lists.policy.margins
 
     @property
     def n_listed(self):
-        return self._lists.n_items
-
-    # -- lists --------------------------------------------------------------------------
-
-    def _scan(self, W, rows):
-        """(starts, counts, items) for each of the stores: what it is to hold of these neurons, by one pass over X."""
-        indptr, samples = self._X.beyond(W, self._cuts(rows, W.dtype), rows)
-        return [(indptr[:-1], np.diff(indptr), samples)]
-
-    def _cuts(self, rows, dtype):
-        """The products beyond which samples of these neurons are listed."""
-        with np.errstate(over="ignore"):
-            return (self.threshold - self.margins[rows]).astype(dtype)
-
-    def _build(self, W):
-        sampled = np.unique(
-            np.linspace(0, max(self.n_neurons - 1, 0), min(self.n_neurons, NEURONS_SAMPLED)).astype(int)
-        )
-        if len(sampled):
-            listed = sum(counts.sum() for _, counts, _ in self._scan(W, sampled)) / len(sampled) * self.n_neurons
-            # Twice while the lists are gathered; then the lists, and who fires with which product.
-            needed = listed * 1.5 * (8 + W.itemsize)
-            purpose = f"margin lists over {self.n_samples} samples and {self.n_neurons} neurons"
-            require_memory(needed, purpose, "raise the threshold or take fewer neurons, or use another search")
-        # Some billions of pairs at a time, so that an interruption is heeded between them.
-        rows = max(1, PAIRS_AT_ONCE // max(self.n_samples, 1))
-        chunks = [self._rows[first : first + rows] for first in range(0, max(self.n_neurons, 1), rows)]
-        self._stores = [GapLists(parts) for parts in zip(*(self._scan(W, chunk) for chunk in chunks), strict=True)]
-        self._lists = self._stores[0]
-        self._work_to_report = Work(self.n_samples * self.n_neurons, 0, self.n_neurons)
-
-    def _renew(self, rows, fresh):
-        """Put what was scanned for these neurons in place of what is stored."""
-        for store, lists in zip(self._stores, fresh, strict=True):
-            store.replace(rows, *lists)
-
-    # -- margins ------------------------------------------------------------------------
-
-    @property
-    def _scale(self):
-        """The typical spread of a neuron's products over the samples."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._reach * self._norms.mean() / np.sqrt(self._X.n_significant) if self.n_neurons else 1.0
-
-    def _limits(self, rows):
-        """How far these neurons may move: their margins, less what rounding may take, per unit of sample length."""
-        if self._reach == 0:
-            return np.full(len(rows), np.inf)
-        margins = self.margins[rows]
-        error, smallest = self._rounding
-        rounding = error * (self._norms[rows] * self._reach + margins + abs(self.threshold)) + smallest
-        # A neuron that has not moved at all is safe whatever its margin.
-        return np.maximum((margins - rounding) / self._reach, 0)
-
-    def _best_margins(self, rows, drift):
-        """The margins s that minimise k exp(beta s) + c n v / s, for neurons that move by `drift` a query."""
-        if self.margin is not None or self._growth is None:
-            return np.full(len(rows), FIRST_MARGIN * self._scale if self.margin is None else float(self.margin))
-        # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
-        fired, counts = self._fired[rows] + 2, self._lists.counts[rows] + 2
-        growth = np.log(np.maximum(counts / fired, 1)) / self.margins[rows]
-        growth = np.clip(np.nan_to_num(growth, nan=self._growth), self._growth / 3, self._growth * 3)
-        scan = self._X.cost_of_scanned_pair * self.n_samples
-        scanned = scan * self._reach * drift
-        # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2.
-        margins = 2 * lambert_w(0.5 * np.sqrt(growth * scanned / fired)) / growth
-        # A neuron that is too fast for its best margin is scanned at every query, but only once.
-        margins[fired * np.exp(growth * margins) + scanned / margins > fired + scan] = 0
-        return np.clip(np.nan_to_num(margins), SMALLEST_MARGIN * self._scale, LARGEST_MARGIN * self._scale)
-
-    def _update(self, W):
-        """Make the lists hold for weights W: scan anew for the neurons that have used up their margin."""
-        self._queries += 1
-        moved = row_distances(W, self._reference)
-        # The negation also catches NaN.
-        rows = np.flatnonzero(~(moved <= self._allowed))
-        work = self._rescan(rows, W, moved)
-        if self.margin is None and self._growth is not None and self._queries % QUERIES_BETWEEN_REVIEWS == 2:
-            work += self._review(W, moved, rows)
-        return work
-
-    def _rescan(self, rows, W, moved):
-        """New margins and lists for these neurons."""
-        if len(rows):
-            self.margins[rows] = self._best_margins(rows, self._drift(moved, rows))
-            self._settle_ahead(rows, W, moved[rows])
-            self._renew(rows, self._scan(self._reference, rows))
-        return Work(len(rows) * self.n_samples, 0, len(rows))
-
-    def _drift(self, moved, rows):
-        """How far, at most, these neurons have moved per query since their last scan."""
-        return (self._lead[rows] + moved[rows]) / np.maximum(self._queries - self._scanned_at[rows], 1)
-
-    def _slowed_down(self, W, moved, just_scanned):
-        """Neurons for which less than half of the margin they have left would do by now; the best margins of all."""
-        best = self._best_margins(self._rows, self._drift(moved, self._rows))
-        left = self.margins - moved * self._reach
-        left[just_scanned] = 0
-        # Where products may overflow, lists hold all samples and have to keep them.
-        finite = (self._norms + moved) * self._reach < np.finfo(W.dtype).max / 2**20
-        return np.flatnonzero((2 * best < left * 0.999) & finite), best
-
-    def _review(self, W, moved, just_scanned):
-        """Narrow the lists of neurons that slowed down: samples near enough now are on the wider list already."""
-        rows, best = self._slowed_down(W, moved, just_scanned)
-        if not len(rows):
-            return Work(0, 0, 0)
-        lists = self._lists
-        evaluated = int(lists.counts[rows].sum())
-        self.margins[rows] = best[rows]
-        self._settle(rows, W)
-        error, smallest = self._rounding
-        cuts = self.threshold - best[rows] - error * (self._norms[rows] * self._reach + abs(self.threshold)) - smallest
-        self._X.narrow_lists(W, rows, cuts.astype(W.dtype), lists.starts, lists.counts, lists.items)
-        return Work(evaluated, 0, 0)
-
-    def _settle(self, rows, W):
-        """Measure movement of these neurons from their weights W on."""
-        settle_rows(W, rows, self._reference, self._norms)
-        self._allowed[rows] = self._limits(rows)
-        self._scanned_at[rows], self._lead[rows] = self._queries, 0
-
-    def _settle_ahead(self, rows, W, moved):
-        """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
-        steps = np.nan_to_num(np.minimum(LEAD * self.margins[rows] / self._reach, moved) / moved)
-        lead = lead_reference(W, rows, steps.astype(W.dtype), self._reference)
-        self._settle(rows, self._reference)
-        self._lead[rows] = lead
-        # Where the allowance for rounding takes up the margin.
-        too_far = rows[~(self._lead[rows] <= self._allowed[rows])]
-        self._settle(too_far, W)
-
-    # -- queries ------------------------------------------------------------------------
-
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
-    def candidates(self, W, chosen=None):
-        """Return candidates for padded weights W, among all samples or those chosen, and the work it took."""
-        work = self._update(W) + self._work_to_report
-        self._work_to_report = Work(0, 0, 0)
-        lists = Lists(self._rows, self._lists.starts, self._lists.counts, self._lists.items)
-        samples = self._X
-        if chosen is not None:
-            position = np.full(self.n_samples, -1, dtype=np.int32)
-            position[chosen] = np.arange(len(chosen))
-            samples, lists = samples[chosen], Lists(lists.rows, *restrict_lists(*lists, position))
-        return Candidates(samples, lists), work + Work(int(lists.counts.sum()), 0, 0)
-
-    def firing(self, W):
-        """The firing pattern for padded weights W, and the work it took."""
-        candidates, work = self.candidates(W)
-        pattern = candidates.firing(W, self.threshold)
-        self.learn(pattern.counts)
-        return pattern, work
-
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    def learn(self, counts):
-        """From a full query, how many samples of each list it kept: how lists grow with the margin."""
-        firing, listed = int(counts.sum()), self.n_listed
-        margin = self.margins.mean() if firing else 0.0
-        if listed > firing and margin > 0:
-            self._fired = counts
-            self._growth = np.log(listed / firing) / margin
+        return self._lists.store.n_listed
 
     def query(self, W, *, return_work=False):
         """Report, for each neuron, the samples it fires on.
@@ -309,19 +147,315 @@ class MarginLists:
         work : Work
             Named tuple of counts; only if `return_work`.
         """
-        W = as_points(W, "W", self.n_features, self._X.dtype)
+        W = as_points(W, "W", self.n_features, self.dtype)
         if len(W) != self.n_neurons:
             raise ValueError(f"W has {len(W)} rows where {self.n_neurons} neurons are expected.")
         W = padded_rows(W)
-        pattern, work = self.firing(W)
+        candidates, work = self._lists.candidates(W)
+        pattern = candidates.firing(W, self.threshold)
+        self._lists.learn(pattern.counts)
         indptr, samples = pattern.pairs()
         return (indptr, samples, work) if return_work else (indptr, samples)
 
 
-def lambert_w(x):
-    """The u >= 0 with u exp(u) = x, for x >= 0, to about a thousandth."""
-    u = np.log1p(x)
-    for _ in range(3):
-        grown = np.exp(u)
-        u = u - (u * grown - x) / (grown * (u + 1))
-    return u
+class MaintainedLists:
+    """Lists that hold for the weights of the moment: a store, kept valid by the margins of its neurons.
+
+    The lists are made when they are first needed, for the weights that the policy then remembers.
+    W is padded rows in the precision of the samples, and is copied.
+    """
+
+    def __init__(self, store, W, threshold, margin=None):
+        self.store = store
+        self.policy = MarginPolicy(store.samples, W, threshold, margin)
+        self._unreported = None  # the work of making the lists, until a query reports it
+
+    def build(self):
+        """Make the lists of all neurons."""
+        policy, store, W = self.policy, self.store, self.policy.reference
+        n_samples, n_neurons = len(store.samples), len(W)
+        policy.settle_all()
+        sampled = np.unique(np.linspace(0, max(n_neurons - 1, 0), min(n_neurons, NEURONS_SAMPLED)).astype(int))
+        if len(sampled):
+            listed = self._scan(sampled).n_listed / len(sampled) * n_neurons
+            # Twice while the lists are gathered; then the lists, and who fires with which product.
+            needed = listed * 1.5 * (8 + W.itemsize)
+            purpose = f"margin lists over {n_samples} samples and {n_neurons} neurons"
+            require_memory(needed, purpose, "raise the threshold or take fewer neurons, or use another search")
+        # Some billions of pairs at a time, so that an interruption is heeded between them.
+        rows = max(1, PAIRS_AT_ONCE // max(n_samples, 1))
+        store.fill([self._scan(policy.rows[k : k + rows]) for k in range(0, max(n_neurons, 1), rows)])
+        self._unreported = Work(n_samples * n_neurons, 0, n_neurons)
+
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # bounds that overflow only lead to more scans
+    def candidates(self, W, chosen=None):
+        """Return candidates for padded weights W, among all samples or among those chosen, and the work it took."""
+        if self._unreported is None:
+            self.build()
+        policy = self.policy
+        moved = policy.note_query(W)
+        used_up = policy.used_up(moved)
+        work = self._unreported + self._rescan(used_up, W, moved)
+        self._unreported = Work(0, 0, 0)
+        if policy.review_is_due:
+            work += self._review(W, moved, used_up)
+        candidates, looked_at = self.store.candidates(chosen)
+        return candidates, work + looked_at
+
+    def learn(self, counts):
+        """Take note of how many samples of each list the last query kept; it was one of all samples."""
+        self.policy.learn(counts, self.store.n_listed)
+
+    def _scan(self, rows):
+        """Find what is to be listed for these neurons, by one pass over the samples."""
+        policy = self.policy
+        return self.store.scan(policy.reference, rows, *policy.cuts(rows))
+
+    def _rescan(self, rows, W, moved):
+        """Give these neurons new margins and lists."""
+        if len(rows):
+            self.policy.renew(rows, W, moved, self.store.counts)
+            self.store.replace(rows, self._scan(rows))
+        return Work(len(rows) * len(self.store.samples), 0, len(rows))
+
+    def _review(self, W, moved, just_scanned):
+        """Narrow the margins of neurons that slowed down.
+
+        With narrower margins, lists of samples lose some of what they hold, and are cut down where they stand.
+        Lists of nodes would hold other nodes; they are made anew once the wide ones have cost what a scan does.
+        """
+        policy, store = self.policy, self.store
+        rows, best = policy.slowed_down(moved, just_scanned, store.counts)
+        if not store.narrows:
+            needless = (store.counts[rows] - policy.kept[rows]) * policy.age(rows)
+            return self._rescan(rows[needless > policy.cost_of_scan], W, moved)
+        if not len(rows):
+            return Work(0, 0, 0)
+        evaluated = int(store.counts[rows].sum())
+        policy.narrow(rows, W, best)
+        store.narrow(W, rows, policy.lowered_cuts(rows))
+        return Work(evaluated, 0, 0)
+
+
+class ListedSamples(NamedTuple):
+    """What a scan finds for some neurons: list k is ``items[starts[k] : starts[k] + counts[k]]``."""
+
+    starts: np.ndarray
+    counts: np.ndarray
+    items: np.ndarray
+
+    @property
+    def n_listed(self):
+        """How many samples are listed."""
+        return int(self.counts.sum())
+
+
+class SampleLists:
+    """A store that lists, for every neuron, the samples beyond a cut."""
+
+    narrows = True
+    """Whether a list for a narrower margin is a part of the list for a wider one."""
+
+    def __init__(self, samples):
+        self.samples = samples
+        self._lists = None
+
+    def scan(self, W, rows, low, high):
+        """Find the samples with <w_r, x_i> > low[k] for the neurons r = rows[k]; `high` plays no part."""
+        indptr, samples = self.samples.beyond(W, low, rows)
+        return ListedSamples(indptr[:-1], np.diff(indptr), samples)
+
+    def fill(self, scans):
+        """Store what scans found for some consecutive neurons each."""
+        self._lists = GapLists(scans)
+
+    def replace(self, rows, scan):
+        """Store what a scan found in place of what these neurons have."""
+        self._lists.replace(rows, scan)
+
+    def narrow(self, W, rows, cuts):
+        """Keep, of the samples of these neurons, those with <w_r, x_i> > cuts[k]."""
+        lists = self._lists
+        self.samples.narrow_lists(W, rows, cuts, lists.starts, lists.counts, lists.items)
+
+    @property
+    def counts(self):
+        """How many samples each neuron has listed."""
+        return self._lists.counts
+
+    @property
+    def n_listed(self):
+        return self._lists.n_items
+
+    def candidates(self, chosen=None):
+        """Return candidates among all samples, or among those chosen, and the work of looking at them."""
+        samples, stored = self.samples, self._lists
+        lists = Lists(np.arange(len(self.counts)), stored.starts, stored.counts, stored.items)
+        if chosen is not None:
+            samples, lists = samples[chosen], restricted(lists, chosen, len(samples))
+        return Candidates(samples, lists), Work(int(lists.counts.sum()), 0, 0)
+
+
+def restricted(lists, chosen, n_samples):
+    """Return the lists with those of their samples that are chosen, by their positions among the chosen."""
+    position = np.full(n_samples, -1, dtype=np.int32)
+    position[chosen] = np.arange(len(chosen))
+    return Lists(lists.rows, *restrict_lists(*lists, position))
+
+
+class MarginPolicy:
+    """How far each neuron may move before its list has to be made anew, and with which margin that is done.
+
+    The list of neuron r is made for a margin, `margins[r]`, and for `reference[r]`, a point near its weights.
+    """
+
+    remembered = "reference", "margins", "lead", "scanned_at", "n_queries", "growth", "kept"
+
+    def __init__(self, samples, W, threshold, margin=None):
+        self.samples, self.threshold, self.margin = samples, threshold, margin
+        self.rows = np.arange(len(W))
+        self.reference, self._lengths = padded_rows(W), np.empty(len(W))
+        settle_rows(self.reference, self.rows, self.reference, self._lengths)
+        self.growth = None  # how fast lists grow with the margin, once measured
+        self.kept = None  # how many samples of each list the last full query kept
+        self.n_queries = 0
+        self.scanned_at = np.zeros(len(W), dtype=np.int64)
+        self.lead = np.zeros(len(W))  # how far ahead of the neurons their lists were made
+        self.margins = self._first_margins(self.rows)
+        self._allowed = None  # how far each neuron may move from its reference
+
+    # -- how far a neuron may move --------------------------------------------------------
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def settle_all(self):
+        """Measure movement of all neurons from their references."""
+        settle_rows(self.reference, self.rows, self.reference, self._lengths)
+        self._allowed = self._limits(self.rows)
+
+    def note_query(self, W):
+        """Begin a query: returns how far each neuron has moved from its reference."""
+        self.n_queries += 1
+        return row_distances(W, self.reference)
+
+    def used_up(self, moved):
+        """Return the neurons that have moved further than their lists hold."""
+        # The negation also catches NaN.
+        return np.flatnonzero(~(moved <= self._allowed))
+
+    def _limits(self, rows):
+        """Return how far these neurons may move: their margins, less rounding, per unit of sample length."""
+        reach = self.samples.reach
+        if reach == 0:
+            return np.full(len(rows), np.inf)
+        margins = self.margins[rows]
+        error, smallest = self.samples.rounding
+        rounding = error * (self._lengths[rows] * reach + margins + abs(self.threshold)) + smallest
+        # A neuron that has not moved at all is safe whatever its margin.
+        return np.maximum((margins - rounding) / reach, 0)
+
+    def _settle(self, rows, W):
+        """Measure movement of these neurons from their weights W on."""
+        settle_rows(W, rows, self.reference, self._lengths)
+        self._allowed[rows] = self._limits(rows)
+        self.scanned_at[rows], self.lead[rows] = self.n_queries, 0
+
+    def _settle_ahead(self, rows, W, moved):
+        """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
+        steps = np.nan_to_num(np.minimum(LEAD * self.margins[rows] / self.samples.reach, moved) / moved)
+        lead = lead_reference(W, rows, steps.astype(W.dtype), self.reference)
+        self._settle(rows, self.reference)
+        self.lead[rows] = lead
+        # Where the allowance for rounding takes up the margin.
+        too_far = rows[~(self.lead[rows] <= self._allowed[rows])]
+        self._settle(too_far, W)
+
+    # -- how wide a list is to be ---------------------------------------------------------
+
+    @property
+    def _spread(self):
+        """The typical spread of a neuron's products over the samples, never infinite."""
+        if not len(self.rows):
+            return 1.0
+        with np.errstate(over="ignore"):
+            length = min(self._lengths.mean(), LARGEST_SPREAD)
+            return min(self.samples.reach * length / np.sqrt(self.samples.n_significant), LARGEST_SPREAD)
+
+    def _first_margins(self, rows):
+        return np.full(len(rows), FIRST_MARGIN * self._spread if self.margin is None else float(self.margin))
+
+    @property
+    def cost_of_scan(self):
+        """What it costs to search all samples for one neuron, in units of a listed pair."""
+        return self.samples.cost_of_scanned_pair * len(self.samples)
+
+    def _best_margins(self, rows, drift, counts):
+        """Return the margins s that minimise k exp(beta s) + c n v / s, for neurons that move by `drift` a query."""
+        if self.margin is not None or self.growth is None:
+            return self._first_margins(rows)
+        # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
+        kept, counts = self.kept[rows] + 2, counts[rows] + 2
+        growth = np.log(np.maximum(counts / kept, 1)) / self.margins[rows]
+        growth = np.clip(np.nan_to_num(growth, nan=self.growth), self.growth / 3, self.growth * 3)
+        scan = self.cost_of_scan
+        scanned = scan * self.samples.reach * drift
+        # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2: there u is
+        # Lambert's function of the right-hand side, and Wright's of its logarithm.
+        margins = 2 * wrightomega(np.log(0.5 * np.sqrt(growth * scanned / kept))) / growth
+        # A neuron that is too fast for its best margin (or not finite) is scanned at every query, but only once.
+        margins[~(kept * np.exp(growth * margins) + scanned / margins <= kept + scan)] = 0
+        spread = self._spread
+        return np.clip(np.nan_to_num(margins), SMALLEST_MARGIN * spread, LARGEST_MARGIN * spread)
+
+    def cuts(self, rows):
+        """Return the products below which no sample fires while the lists hold, and those above which all do."""
+        with np.errstate(over="ignore"):
+            low, high = self.threshold - self.margins[rows], self.threshold + self.margins[rows]
+            return low.astype(self.reference.dtype), high.astype(self.reference.dtype)
+
+    def lowered_cuts(self, rows):
+        """Return the lower cuts, lowered by what rounding may add to the product that decides."""
+        error, smallest = self.samples.rounding
+        rounding = error * (self._lengths[rows] * self.samples.reach + abs(self.threshold))
+        return (self.threshold - self.margins[rows] - rounding - smallest).astype(self.reference.dtype)
+
+    def _drift(self, moved, rows):
+        """Return how far, at most, these neurons have moved per query since their last scan."""
+        return (self.lead[rows] + moved[rows]) / np.maximum(self.age(rows), 1)
+
+    def age(self, rows):
+        """Return for how many queries the lists of these neurons have held."""
+        return self.n_queries - self.scanned_at[rows]
+
+    def renew(self, rows, W, moved, counts):
+        """Give these neurons new margins, for lists to be made at points ahead of them."""
+        self.margins[rows] = self._best_margins(rows, self._drift(moved, rows), counts)
+        self._settle_ahead(rows, W, moved[rows])
+
+    @property
+    def review_is_due(self):
+        measured = self.margin is None and self.growth is not None
+        return measured and self.n_queries % QUERIES_BETWEEN_REVIEWS == 2
+
+    def slowed_down(self, moved, just_scanned, counts):
+        """Return the neurons for which less than half of what is left of their margin would do; all best margins."""
+        best = self._best_margins(self.rows, self._drift(moved, self.rows), counts)
+        left = self.margins - moved * self.samples.reach
+        left[just_scanned] = 0
+        # Where products may overflow, lists hold all samples and have to keep them.
+        largest = np.finfo(self.reference.dtype).max / 2**20
+        finite = (self._lengths + moved) * self.samples.reach < largest
+        return np.flatnonzero((2 * best < left * 0.999) & finite), best
+
+    def narrow(self, rows, W, best):
+        """Give these neurons their best margins, from their weights W on."""
+        self.margins[rows] = best[rows]
+        self._settle(rows, W)
+
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")
+    def learn(self, counts, n_listed):
+        """Measure how lists grow with the margin, from how many samples of each list a query kept."""
+        kept = int(counts.sum())
+        mean = self.margins.mean() if kept else 0.0
+        if n_listed > kept and mean > 0:
+            self.kept = counts
+            self.growth = np.log(n_listed / kept) / mean

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from sksparsenn._memory import require_memory
 from sksparsenn._points import as_points, padded_rows
-from sksparsenn._tournament import neurons_above, store_products
-from sksparsenn._work import Work
+from sksparsenn._tournament_tree import Tournament
 
 
 class MaxTree:
@@ -45,6 +43,10 @@ class MaxTree:
     node is one cache line and the tree is a quarter as deep; (2) a query compares
     with > on every level, where the paper's Algorithm 4 mixes > and >=.
 
+    A neuron is reported if its product, rounded in the precision of X, exceeds tau
+    as it is given: tau is not rounded to that precision.  (The threshold of an
+    estimator is, by all searches alike.)
+
     References
     ----------
     .. [1] Y. Deng, H. Hu, Z. Song, O. Weinstein and D. Zhuo, "Training
@@ -67,18 +69,9 @@ class MaxTree:
         if len(X) == 0 or len(W) == 0:
             raise ValueError(f"a MaxTree needs at least one sample and one neuron, got {len(X)} and {len(W)}.")
         self.n_samples, self.n_features = X.shape
-        self.n_neurons = len(W)
-        self.dtype = X.dtype
-        self.fan_out = 64 // X.dtype.itemsize
-        widths = [-(-self.n_neurons // self.fan_out) * self.fan_out]
-        while widths[-1] > self.fan_out:
-            widths.append(-(-widths[-1] // self.fan_out**2) * self.fan_out)
-        self.nbytes = self.n_samples * sum(widths) * X.dtype.itemsize
-        purpose = f"a MaxTree over {self.n_samples} samples and {self.n_neurons} neurons"
-        require_memory(self.nbytes, purpose, "take fewer of either, or use another search")
-        self._X = padded_rows(X)
-        self._levels = [np.full((self.n_samples, width), -np.inf, dtype=X.dtype) for width in widths]
-        self.update(np.arange(self.n_neurons), W)
+        self.n_neurons, self.dtype = len(W), X.dtype
+        self._tournament = Tournament(padded_rows(X), padded_rows(W))
+        self.fan_out, self.nbytes = self._tournament.fan_out, self._tournament.nbytes
 
     def update(self, r, w):
         """Set the weights of one neuron or of several: UPDATE, O(n_samples (n_features + depth)) each.
@@ -102,14 +95,8 @@ class MaxTree:
         if rows.size and not (rows.min() >= 0 and rows.max() < self.n_neurons):
             outside = rows[(rows < 0) | (rows >= self.n_neurons)][0]
             raise IndexError(f"neurons are numbered 0 to {self.n_neurons - 1}, got {outside}.")
-        if not rows.size:
-            return
-        rows = rows.astype(np.int64)
-        touched, nodes = [], rows
-        for _ in self._levels[1:]:
-            nodes = np.unique(nodes // self.fan_out)
-            touched.append(nodes)
-        store_products(self._X, padded_rows(w), rows, self._levels, touched, self.fan_out)
+        if rows.size:
+            self._tournament.update(rows.astype(np.int64), padded_rows(w))
 
     def query(self, i, tau, *, return_work=False):
         """Report the neurons r with <w_r, x_i> > tau, ascending.
@@ -120,6 +107,7 @@ class MaxTree:
             Number of the sample.
 
         tau : float
+            Compared as it is, not rounded to the precision of the products.
 
         return_work : bool, default=False
             Whether to return what the search did as well.
@@ -140,6 +128,7 @@ class MaxTree:
         Parameters
         ----------
         tau : float
+            Compared as it is, not rounded to the precision of the products.
 
         samples : array-like of int, optional
             Numbers of the samples to answer for; all by default.
@@ -166,7 +155,13 @@ class MaxTree:
         tau = float(tau)
         if np.isnan(tau):
             raise ValueError("tau is NaN: give a number.")
-        indptr, neurons, visited = neurons_above(
-            self._levels[0], self._levels, samples.astype(np.int64), tau, self.fan_out
-        )
-        return (indptr, neurons, Work(0, visited, 0)) if return_work else (indptr, neurons)
+        cut = largest_up_to(tau, self.dtype)
+        indptr, neurons, work = self._tournament.query(samples.astype(np.int64), cut)
+        return (indptr, neurons, work) if return_work else (indptr, neurons)
+
+
+def largest_up_to(number, dtype):
+    """Return the largest number of that precision that is not above `number`: the same numbers exceed both."""
+    with np.errstate(over="ignore"):
+        nearest = np.dtype(dtype).type(number)
+        return np.nextafter(nearest, -np.inf, dtype=dtype) if float(nearest) > number else nearest

@@ -1,4 +1,4 @@
-"""Rows of numbers as the searches take them: checked, contiguous, padded."""
+"""Check rows of numbers, make them contiguous, and pad them."""
 
 import numpy as np
 from scipy.sparse import issparse
@@ -8,7 +8,7 @@ CACHE_LINE = 64
 
 
 def as_points(points, name, n_features=None, dtype=None):
-    """A C-contiguous matrix of finite float32 or float64 numbers, or an error that says what is wrong."""
+    """Return a C-contiguous matrix of finite float32 or float64 numbers, or raise an error that says what is wrong."""
     if issparse(points):
         raise TypeError(f"{name} is sparse, but has to be dense here; use {name}.toarray().")
     points = np.asarray(points)
@@ -32,7 +32,7 @@ def as_points(points, name, n_features=None, dtype=None):
 
 
 def as_normals(normals, thresholds, n_features, dtype):
-    """Query normals as a matrix and a threshold for each, in the precision of the index."""
+    """Return normals as a matrix and a threshold for each, in the precision of the index."""
     normals = as_points(np.atleast_2d(np.asarray(normals)), "normals", n_features, dtype)
     thresholds = np.asarray(thresholds)
     if thresholds.dtype.kind not in "fiub":
@@ -49,13 +49,13 @@ def as_normals(normals, thresholds, n_features, dtype):
 
 
 def significant_columns(X):
-    """How many leading columns hold everything but zeros, at least one: the rest adds nothing to any inner product."""
+    """Return the number of leading columns, at least one, behind which all are zero and add to no inner product."""
     used = np.flatnonzero(X.any(axis=0))
     return int(used[-1]) + 1 if len(used) else 1
 
 
 def aligned_zeros(shape, dtype):
-    """Zeros from the start of a cache line on: vectors that straddle two lines would cost a fifth of the speed."""
+    """Return zeros that start with a cache line: vectors that straddle two lines would cost a fifth of the speed."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(n_bytes + CACHE_LINE, dtype=np.uint8)
@@ -64,7 +64,7 @@ def aligned_zeros(shape, dtype):
 
 
 def padded_rows(points):
-    """A copy of the rows, aligned, with zero columns up to a multiple of eight, which inner products run over."""
+    """Return an aligned copy of the rows, with zero columns up to a multiple of eight, as inner products take them."""
     n_rows, n_features = points.shape
     rows = aligned_zeros((n_rows, -(-n_features // LANES) * LANES), points.dtype)
     rows[:, :n_features] = points

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from sksparsenn import _kernels as kernels
-from sksparsenn._margin import narrow_lists
+from sksparsenn._lists import narrow_lists
 from sksparsenn._points import significant_columns
 from sksparsenn._scan import longest, pack, points_beyond, rounding_error
 

@@ -5,7 +5,6 @@ from sksparsenn._kernels cimport real
 
 cdef enum:
     FANOUT = 8  # children of a tree node, as in simd/lanes.h
-    TASK = 64   # queries that one task of a scan answers
 
 cdef struct IntList:
     int32_t *data
@@ -23,13 +22,6 @@ cdef bint may_overflow(double norm, double reach, bint single) noexcept nogil
 
 # Points per block of the packed layout: 16 in single precision, 8 in double.
 cdef Py_ssize_t block_points(bint single) noexcept nogil
-
-# Append to lists[q], q < n_normals <= TASK, the numbers of the points beyond each half-space; -1 when memory ran out.
-# Points within rounding of a threshold are decided by the one inner product, or with `superset` all listed.
-# Unless `leaf` is 0, leaves of so many points may stand for them, with exceptions, as `points_beyond` says.
-cdef int scan_task(const real *blocks, int64_t n_blocks, Py_ssize_t d, const real *normals, Py_ssize_t stride,
-                   const real *thresholds, double reach, Py_ssize_t n_normals, bint superset, const real *sure,
-                   int leaf, int64_t n_points, IntList *lists) noexcept nogil
 
 cdef uint64_t scan_leaf(const real *blocks, Py_ssize_t n_blocks, Py_ssize_t d, const real *normal, real low, real high,
                         uint64_t *sure) noexcept nogil

@@ -9,15 +9,12 @@ evaluate to the same pattern for the same weights, pair by pair and bit by bit.
 import numpy as np
 
 from sksparsenn._firing import Candidates, Lists
-from sksparsenn._half_space import HalfSpaceIndex
+from sksparsenn._half_space import HalfSpaceReporter
 from sksparsenn._kernels import transpose_lists
-from sksparsenn._margin import restrict_lists
-from sksparsenn._margin_lists import MarginLists
-from sksparsenn._margin_nodes import MarginNodes
-from sksparsenn._max_tree import MaxTree
+from sksparsenn._margin_lists import MaintainedLists, SampleLists, restricted
 from sksparsenn._memory import require_memory
-from sksparsenn._node_firing import NodeCandidates
-from sksparsenn._sample_tree import SampleTree
+from sksparsenn._sample_nodes import NodeLists, SampleTree
+from sksparsenn._tournament_tree import Tournament
 from sksparsenn._work import Work
 
 # Measured: with so few samples, sums over groups of them cost what they save.
@@ -70,15 +67,15 @@ class WeightSearch(Search):
     def __init__(self, samples, W, threshold):
         self.samples, self.threshold = samples, threshold
         self.n_features = samples.n_significant
-        self.index = HalfSpaceIndex(W[:, : self.n_features])
+        self.reporter = HalfSpaceReporter(np.ascontiguousarray(W[:, : self.n_features]))
 
     def moved(self, W, rows):
-        self.index.update(rows, W[rows, : self.n_features])
+        self.reporter.update(rows, np.ascontiguousarray(W[rows, : self.n_features]))
 
     def candidates(self, W, chosen=None):
         samples = self.samples if chosen is None else self.samples[chosen]
-        queries = samples.rows[:, : self.n_features]
-        indptr, neurons, work = self.index.query(queries, self.threshold, return_work=True)
+        thresholds = np.full(len(samples), self.threshold, dtype=samples.dtype)
+        indptr, neurons, work = self.reporter.query(samples.rows, thresholds)
         return Candidates(samples, Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))), work
 
 
@@ -90,16 +87,18 @@ class MaxTreeSearch(Search):
 
     def __init__(self, samples, W, threshold):
         self.samples, self.threshold = samples, threshold
-        self.tree = MaxTree(samples.rows, W)
+        self.tournament = Tournament(samples.rows, W)
         self.pairs_updated = len(samples) * len(W)
 
     def moved(self, W, rows):
-        self.tree.update(rows, W[rows])
+        if len(rows):
+            self.tournament.update(rows, np.ascontiguousarray(W[rows]))
         self.pairs_updated += len(self.samples) * len(rows)
 
     def candidates(self, W, chosen=None):
         samples = self.samples if chosen is None else self.samples[chosen]
-        indptr, neurons, work = self.tree.query_all(self.threshold, samples=chosen, return_work=True)
+        numbers = np.arange(len(samples)) if chosen is None else chosen
+        indptr, neurons, work = self.tournament.query(numbers, self.threshold)
         work += Work(self.pairs_updated, 0, 0)
         self.pairs_updated = 0
         return Candidates(samples, Lists.from_compressed(*transpose_lists(indptr, neurons, len(W)))), work
@@ -117,8 +116,7 @@ class DataSearch(Search):
 
     def __init__(self, samples, W, threshold):
         self.samples, self.threshold = samples, threshold
-        self.n_features = samples.n_significant
-        self.index = HalfSpaceIndex(samples.rows[:, : self.n_features])
+        self.reporter = HalfSpaceReporter(np.ascontiguousarray(samples.rows[:, : samples.n_significant]))
         self.lists = None
         self.stale = np.ones(len(W), dtype=bool)
 
@@ -127,15 +125,14 @@ class DataSearch(Search):
 
     def candidates(self, W, chosen=None):
         rows = np.flatnonzero(self.stale)
-        indptr, listed, work = self.index.query(W[rows, : self.n_features], self.threshold, return_work=True)
+        thresholds = np.full(len(rows), self.threshold, dtype=W.dtype)
+        indptr, listed, work = self.reporter.query(np.ascontiguousarray(W[rows]), thresholds)
         fresh = Lists.from_compressed(indptr, listed)
         self.lists = fresh if self.lists is None or len(rows) == len(W) else _merged(self.lists, rows, fresh)
         self.stale[:] = False
         samples, lists = self.samples, self.lists
         if chosen is not None:
-            position = np.full(len(samples), -1, dtype=np.int32)
-            position[chosen] = np.arange(len(chosen))
-            samples, lists = samples[chosen], Lists(lists.rows, *restrict_lists(*lists, position))
+            samples, lists = samples[chosen], restricted(lists, chosen, len(samples))
         return Candidates(samples, lists), work + Work(0, 0, len(rows))
 
 
@@ -158,7 +155,7 @@ class MarginSearch(Search):
     name = "margin"
 
     def __init__(self, samples, W, threshold):
-        self.lists = MarginLists(samples, W, threshold)
+        self.lists = MaintainedLists(SampleLists(samples), W, threshold)
 
     def candidates(self, W, chosen=None):
         return self.lists.candidates(W, chosen)
@@ -173,15 +170,14 @@ class MarginNodeSearch(Search):
     name = "margin"
 
     def __init__(self, samples, W, threshold):
-        self.lists = self.history = MarginNodes(SampleTree(samples), W, threshold)
+        self.lists = MaintainedLists(NodeLists(SampleTree(samples)), W, threshold)
+        self.history = self.lists.policy
 
     def candidates(self, W, chosen=None):
-        lists, work = self.lists.candidates(W)
-        nodes = self.lists.nodes, self.lists.n_exceptions, self.lists.n_held
-        return NodeCandidates(self.lists.tree, lists, *nodes), work
+        return self.lists.candidates(W)
 
     def learn(self, firing):
-        self.lists.learn(firing.singles.counts + firing.exceptions.counts)
+        self.lists.learn(firing.n_kept)
 
 
 SEARCHES = {search.name: search for search in (MarginSearch, DataSearch, WeightSearch, MaxTreeSearch, BruteSearch)}
@@ -211,7 +207,7 @@ def make_search(name, samples, W, threshold, *, in_batches, all_move=True, forwa
         return MarginNodeSearch(samples, W, threshold)
     if name == "auto":
         search = WeightSearch(samples, W, threshold)
-        return search if search.index.method_ == "tree" else BruteSearch(samples, W, threshold)
+        return search if search.reporter.method == "tree" else BruteSearch(samples, W, threshold)
     return SEARCHES[name](samples, W, threshold)
 
 

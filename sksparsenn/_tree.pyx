@@ -1,4 +1,4 @@
-"""The tree of a HalfSpaceIndex: points ordered by medians, nodes bounded, half-spaces answered.
+"""The tree of half-space reporting: points ordered by medians, nodes bounded, half-spaces answered.
 
 Points are cut by medians into leaves of equal size.  Leaf ``l`` keeps its points in
 slots ``l * leaf_size`` to ``(l + 1) * leaf_size - 1``, packed coordinate by coordinate.
@@ -14,7 +14,7 @@ import numpy as np
 
 from cython.parallel cimport parallel, prange
 from libc.float cimport DBL_EPSILON, DBL_MIN, FLT_EPSILON, FLT_MIN
-from libc.math cimport INFINITY, fabs, isfinite, sqrt
+from libc.math cimport INFINITY, fabs, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
@@ -23,6 +23,7 @@ from sksparsenn._scan cimport (
     FANOUT, IntList, assemble, block_points, classify_children, euclidean_norm, free_lists, may_overflow, reserve,
     rounding, scan_leaf, tiny,
 )
+from sksparsenn._threads cimport threads_for
 
 cdef extern from *:
     int count_bits "__builtin_popcountll"(uint64_t bits) nogil
@@ -38,6 +39,7 @@ cdef enum:
     MAX_LEVELS = 16
     MAX_STACK = FANOUT * MAX_LEVELS
     TASK = 8  # queries that one task answers
+    CHUNK = 64  # leaves handed to a thread at a time
 
 
 # ---------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ cdef int split_range(const real *points, Py_ssize_t d, int32_t *order, int64_t n
 
 
 def leaf_order(const real[:, ::1] points, int64_t leaf_size):
-    """The order of points in which every run of leaf_size * 2**k, suitably aligned, is a cell of the median splits."""
+    """Return an order of points in which every aligned run of leaf_size * 2**k of them is a cell of median splits."""
     cdef int64_t n = points.shape[0], run, start, count
     cdef Py_ssize_t d = points.shape[1], s, n_runs
     cdef int failed = 0
@@ -124,7 +126,7 @@ def leaf_order(const real[:, ::1] points, int64_t leaf_size):
         run *= 2
     while run > leaf_size:
         n_runs = (n + run - 1) // run
-        for s in prange(n_runs, schedule="dynamic", nogil=True):
+        for s in prange(n_runs, schedule="dynamic", nogil=True, num_threads=threads_for(<double>n * (2 * d + 8))):
             start = s * run
             count = min(run, n - start)
             if count > run // 2:
@@ -135,14 +137,27 @@ def leaf_order(const real[:, ::1] points, int64_t leaf_size):
     return order
 
 
-cdef void store_bounds(real *node, Py_ssize_t d, Py_ssize_t child, const double *low, const double *high,
-                       double radius) noexcept nogil:
-    # Child `child` of a node gets the box [low, high] and a ball around its centre; an empty box is never entered.
+# The sides of a box, in double precision.
+cdef struct Box:
+    Py_ssize_t d
+    double *low
+    double *high
+
+
+cdef void empty_box(Box *box) noexcept nogil:
     cdef Py_ssize_t j
+    for j in range(box.d):
+        box.low[j] = INFINITY
+        box.high[j] = -INFINITY
+
+
+cdef void store_bounds(real *node, Py_ssize_t child, const Box *box, double radius) noexcept nogil:
+    # Child `child` of a node gets this box and a ball around its centre; an empty box is never entered.
+    cdef Py_ssize_t d = box.d, j
     cdef double centre, half, error = 4 * (FLT_EPSILON if real is float else DBL_EPSILON), largest = 0, total = 0, ratio
     # Radii that cannot be squared or stored with full precision are rounded up to this: there the box decides.
     cdef double smallest_radius = 1e-30 if real is float else 1e-140
-    if not low[0] <= high[0]:
+    if not box.low[0] <= box.high[0]:
         for j in range(d):
             node[j * FANOUT + child] = 0
             node[(d + j) * FANOUT + child] = -INFINITY
@@ -150,19 +165,20 @@ cdef void store_bounds(real *node, Py_ssize_t d, Py_ssize_t child, const double 
         node[(2 * d + 1) * FANOUT + child] = 0
         return
     for j in range(d):
-        centre = <real>(0.5 * low[j] + 0.5 * high[j])
-        half = max(high[j] - centre, centre - low[j])
+        centre = <real>(0.5 * box.low[j] + 0.5 * box.high[j])
+        half = max(box.high[j] - centre, centre - box.low[j])
         node[j * FANOUT + child] = <real>centre
         node[(d + j) * FANOUT + child] = <real>(half * (1 + error))
-        largest = max(largest, max(fabs(low[j]), fabs(high[j])))
+        largest = max(largest, max(fabs(box.low[j]), fabs(box.high[j])))
     for j in range(d):
-        ratio = max(fabs(low[j]), fabs(high[j])) / largest if largest > 0 else 0
+        ratio = max(fabs(box.low[j]), fabs(box.high[j])) / largest if largest > 0 else 0
         total += ratio * ratio
     node[2 * d * FANOUT + child] = <real>(max(radius, smallest_radius) * (1 + error))
     node[(2 * d + 1) * FANOUT + child] = <real>(largest * sqrt(total) * (1 + error))
 
 
-cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *node, Py_ssize_t d, Py_ssize_t child) noexcept nogil:
+cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *node, Py_ssize_t d,
+                               Py_ssize_t child) noexcept nogil:
     cdef double total = 0, difference
     cdef Py_ssize_t j
     for j in range(d):
@@ -171,70 +187,77 @@ cdef double distance_to_centre(const real *p, Py_ssize_t stride, const real *nod
     return sqrt(total)
 
 
-cdef int bound_leaf(const real *blocks, Py_ssize_t leaf_blocks, Py_ssize_t d, int64_t leaf, const int32_t *ids, real *node,
-                    Py_ssize_t child, double *low, double *high, int32_t *alive, double *spread) noexcept nogil:
-    cdef Py_ssize_t block = block_points(real is float), b, j, p, leaf_size = leaf_blocks * block
+cdef int32_t bound_leaf(const real *blocks, const int32_t *ids, Py_ssize_t leaf_size, real *node, Py_ssize_t child,
+                        Box *box, double *spread) noexcept nogil:
+    # Fit a child's bounds to the points of its leaf; returns how many there are, and the sum of the box's sides.
+    cdef Py_ssize_t block = block_points(real is float), d = box.d, j, p
     cdef const real *x
     cdef double radius = 0
-    alive[0] = 0
-    for j in range(d):
-        low[j] = INFINITY
-        high[j] = -INFINITY
+    cdef int32_t alive = 0
+    empty_box(box)
     for p in range(leaf_size):
-        if ids[leaf * leaf_size + p] >= 0:
-            alive[0] += 1
-            x = blocks + (leaf * leaf_blocks + p // block) * d * block + p % block
+        if ids[p] >= 0:
+            alive += 1
+            x = blocks + p // block * d * block + p % block
             for j in range(d):
-                low[j] = min(low[j], <double>x[j * block])
-                high[j] = max(high[j], <double>x[j * block])
-    store_bounds(node, d, child, low, high, 0)
+                box.low[j] = min(box.low[j], <double>x[j * block])
+                box.high[j] = max(box.high[j], <double>x[j * block])
+    store_bounds(node, child, box, 0)
     spread[0] = 0
-    if alive[0]:
+    if alive:
         for p in range(leaf_size):
-            if ids[leaf * leaf_size + p] >= 0:
-                x = blocks + (leaf * leaf_blocks + p // block) * d * block + p % block
+            if ids[p] >= 0:
+                x = blocks + p // block * d * block + p % block
                 radius = max(radius, distance_to_centre(x, block, node, d, child))
         for j in range(d):
-            spread[0] += high[j] - low[j]
-        store_bounds(node, d, child, low, high, radius)
-    return 0
+            spread[0] += box.high[j] - box.low[j]
+        store_bounds(node, child, box, radius)
+    return alive
 
 
-def bound_leaves(const real[:, :, ::1] blocks, const int32_t[::1] ids, Py_ssize_t leaf_blocks, const int64_t[::1] leaves,
-                 real[:, ::1] nodes, int32_t[::1] alive, double[::1] spread):
+def bound_leaves(const real[:, :, ::1] blocks, const int32_t[::1] ids, Py_ssize_t leaf_blocks,
+                 const int64_t[::1] leaves, real[:, ::1] nodes, int32_t[::1] alive, double[::1] spread):
     """Fit box and ball of the given leaves to their points; count those points, and note the sum of the box's sides."""
-    cdef Py_ssize_t d = blocks.shape[1], k, chunk, n = leaves.shape[0], n_chunks = (n + 63) // 64
+    cdef Py_ssize_t d = blocks.shape[1], leaf_size = leaf_blocks * blocks.shape[2], n = leaves.shape[0], k, chunk
+    cdef Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
+    cdef double operations = 3.0 * n * leaf_size * d
     cdef int64_t leaf
-    cdef double[:, ::1] workspace = np.empty((max(n_chunks, 1), 2 * d))
-    for chunk in prange(n_chunks, schedule="dynamic", nogil=True):
-        for k in range(chunk * 64, min(chunk * 64 + 64, n)):
+    cdef double[:, ::1] sides = np.empty((max(n_chunks, 1), 2 * d))
+    cdef Box *boxes = <Box *>malloc(max(n_chunks, 1) * sizeof(Box))
+    if boxes == NULL:
+        raise MemoryError("no memory to bound the points of a HalfSpaceIndex")
+    for chunk in prange(n_chunks, schedule="dynamic", nogil=True, num_threads=threads_for(operations)):
+        boxes[chunk].d, boxes[chunk].low, boxes[chunk].high = d, &sides[chunk, 0], &sides[chunk, d]
+        for k in range(chunk * CHUNK, min((chunk + 1) * CHUNK, n)):
             leaf = leaves[k]
-            bound_leaf(&blocks[0, 0, 0], leaf_blocks, d, leaf, &ids[0], &nodes[leaf // FANOUT, 0], leaf % FANOUT,
-                       &workspace[chunk, 0], &workspace[chunk, d], &alive[leaf], &spread[leaf])
+            alive[leaf] = bound_leaf(&blocks[leaf * leaf_blocks, 0, 0], &ids[leaf * leaf_size], leaf_size,
+                                     &nodes[leaf // FANOUT, 0], leaf % FANOUT, &boxes[chunk], &spread[leaf])
+    free(boxes)
 
 
-cdef void bound_parent(const real *children, Py_ssize_t d, const int32_t *children_alive, real *node, Py_ssize_t child,
-                       double *low, double *high, int32_t *alive) noexcept nogil:
-    cdef Py_ssize_t c, j
-    cdef double centre, half, radius = 0
-    alive[0] = 0
-    for j in range(d):
-        low[j] = INFINITY
-        high[j] = -INFINITY
+cdef int32_t bound_parent(const real *children, const int32_t *children_alive, real *node, Py_ssize_t child,
+                          Box *box) noexcept nogil:
+    # Fit a child's bounds to those of its own eight children; returns how many points they hold.
+    cdef Py_ssize_t d = box.d, c, j
+    cdef double centre, half, distance, radius = 0
+    cdef int32_t alive = 0
+    empty_box(box)
     for c in range(FANOUT):
         if children_alive[c] > 0:
-            alive[0] += children_alive[c]
+            alive += children_alive[c]
             for j in range(d):
                 centre = children[j * FANOUT + c]
                 half = children[(d + j) * FANOUT + c]
-                low[j] = min(low[j], centre - half)
-                high[j] = max(high[j], centre + half)
-    store_bounds(node, d, child, low, high, 0)
-    if alive[0]:
+                box.low[j] = min(box.low[j], centre - half)
+                box.high[j] = max(box.high[j], centre + half)
+    store_bounds(node, child, box, 0)
+    if alive:
         for c in range(FANOUT):
             if children_alive[c] > 0:
-                radius = max(radius, distance_to_centre(children + c, FANOUT, node, d, child) + children[2 * d * FANOUT + c])
-        store_bounds(node, d, child, low, high, radius)
+                distance = distance_to_centre(children + c, FANOUT, node, d, child)
+                radius = max(radius, distance + children[2 * d * FANOUT + c])
+        store_bounds(node, child, box, radius)
+    return alive
 
 
 def bound_parents(const real[:, ::1] children, const int32_t[::1] children_alive, const int64_t[::1] groups,
@@ -242,12 +265,14 @@ def bound_parents(const real[:, ::1] children, const int32_t[::1] children_alive
     """Fit box and ball of the given nodes to those of their eight children."""
     cdef Py_ssize_t d = (children.shape[1] // FANOUT - 2) // 2, k
     cdef int64_t g
-    cdef double[::1] workspace = np.empty(2 * d)
+    cdef double[::1] sides = np.empty(2 * d)
+    cdef Box box
+    box.d, box.low, box.high = d, &sides[0], &sides[d]
     with nogil:
         for k in range(groups.shape[0]):
             g = groups[k]
-            bound_parent(&children[g, 0], d, &children_alive[g * FANOUT], &nodes[g // FANOUT, 0], g % FANOUT,
-                         &workspace[0], &workspace[d], &alive[g])
+            alive[g] = bound_parent(&children[g, 0], &children_alive[g * FANOUT], &nodes[g // FANOUT, 0], g % FANOUT,
+                                    &box)
 
 
 # ---------------------------------------------------------------------------------------
@@ -265,6 +290,7 @@ cdef struct Tree:
     Py_ssize_t leaf_size
     int64_t n_leaves
     int64_t n_ids
+    double reach  # of the longest point
 
 # A set of ids, as simd/ids.c adds to it and empties it: one bit an id, and one bit a word that holds any.
 cdef struct IdSet:
@@ -285,10 +311,9 @@ cdef int drain(IdSet *found, int64_t count, IntList *out) noexcept nogil:
     return 0
 
 
-# What one query needs at every node: the half-space, and how far rounding may go.
+# What one query needs at every node: the normal, and how far rounding may go.
 cdef struct Query:
     const void *normal
-    double threshold
     double norm
     double error  # times the longest point of a node
     double smallest
@@ -299,12 +324,13 @@ cdef struct Tally:
     int64_t found
 
 
-cdef void evaluate_leaf(const Tree *tree, int64_t leaf, const Query *query, real probe, IdSet *found, Tally *tally) noexcept nogil:
+cdef void evaluate_leaf(const Tree *tree, int64_t leaf, const Query *query, real threshold, IdSet *found,
+                        Tally *tally) noexcept nogil:
     cdef Py_ssize_t block = block_points(real is float), d = tree.d, at_once = 64 // block, b, p
     cdef const real *normal = <const real *>query.normal
     cdef const real *node = <const real *>tree.nodes[0] + (leaf // FANOUT) * (2 * d + 2) * FANOUT
     cdef double slack = query.error * node[(2 * d + 1) * FANOUT + leaf % FANOUT] + query.smallest
-    cdef real low = <real>(query.threshold - slack), high = <real>(query.threshold + slack), threshold = <real>query.threshold
+    cdef real low = <real>(<double>threshold - slack), high = <real>(<double>threshold + slack)
     cdef const real *blocks = <const real *>tree.blocks + leaf * tree.leaf_blocks * d * block
     cdef const int32_t *ids = tree.ids + leaf * tree.leaf_size
     cdef uint64_t bits, sure, doubtful
@@ -345,14 +371,14 @@ cdef void fetch_early(const void *data, Py_ssize_t n_bytes) noexcept nogil:
 
 cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *found, Tally *tally) noexcept nogil:
     cdef bint single = real is float
-    cdef Py_ssize_t d = tree.d, node_size = (2 * d + 2) * FANOUT, leaf_bytes = tree.leaf_size * d * sizeof(real), level, top = 1
+    cdef Py_ssize_t d = tree.d, node_size = (2 * d + 2) * FANOUT, level, top = 1
+    cdef Py_ssize_t leaf_bytes = tree.leaf_size * d * sizeof(real)
     cdef int64_t group, child
     cdef Py_ssize_t stack_level[MAX_STACK]
     cdef int64_t stack_group[MAX_STACK]
     cdef uint32_t open_, inside, bits
     cdef Query query
     query.normal = normal
-    query.threshold = threshold
     query.norm = euclidean_norm(normal, 1, d) * (1 + (4 * FLT_EPSILON if single else 4 * DBL_EPSILON))
     query.error = rounding(d, single) * query.norm
     query.smallest = tiny(d, single)
@@ -372,7 +398,8 @@ cdef void walk(const Tree *tree, const real *normal, real threshold, IdSet *foun
         if found != NULL and level == 0:
             bits = inside | open_
             while bits:
-                fetch_early(tree.ids + (group * FANOUT + lowest_bit(bits)) * tree.leaf_size, tree.leaf_size * sizeof(int32_t))
+                fetch_early(tree.ids + (group * FANOUT + lowest_bit(bits)) * tree.leaf_size,
+                            tree.leaf_size * sizeof(int32_t))
                 bits &= bits - 1
         bits = open_
         while bits:
@@ -399,14 +426,17 @@ cdef bint may_vanish(double norm, bint single) noexcept nogil:
     return 0 < norm < (FLT_MIN / FLT_EPSILON if single else DBL_MIN / DBL_EPSILON)
 
 
-cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, IdSet *found, Tally *tally) noexcept nogil:
+cdef void walk_carefully(const Tree *tree, const real *normal, real threshold, IdSet *found,
+                         Tally *tally) noexcept nogil:
     # Numbers at the ends of the range defeat every bound: each point by the one inner product.
     cdef Py_ssize_t block = block_points(real is float), d = tree.d
+    cdef const real *point
     cdef int64_t slot
     for slot in range(tree.n_leaves * tree.leaf_size):
         if tree.ids[slot] >= 0:
             tally.points += 1
-            if dot_strided(normal, <const real *>tree.blocks + (slot // block) * d * block + slot % block, block, d) > threshold:
+            point = <const real *>tree.blocks + (slot // block) * d * block + slot % block
+            if dot_strided(normal, point, block, d) > threshold:
                 tally.found += 1
                 if found != NULL:
                     add_ids(found.words, found.summary, tree.ids + slot, 1)
@@ -419,33 +449,41 @@ cdef int allocate_ids(IdSet *found, int64_t n_ids) noexcept nogil:
     return 0 if found.words != NULL else -1
 
 
-cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, double reach,
-                Py_ssize_t n_normals, IdSet *found, IntList *out, Tally *tallies) noexcept nogil:
+cdef int answer(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, Py_ssize_t n_normals,
+                IdSet *found, IntList *out, Tally *tallies) noexcept nogil:
     cdef Py_ssize_t q
+    cdef int64_t room
     cdef double norm
     for q in range(n_normals):
         norm = euclidean_norm(normals + q * stride, 1, tree.d)
-        if may_overflow(norm, reach, real is float) or may_vanish(norm, real is float):
+        if may_overflow(norm, tree.reach, real is float) or may_vanish(norm, real is float):
             walk_carefully(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         else:
             walk(tree, normals + q * stride, thresholds[q], found, &tallies[q])
         if found != NULL:
-            # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied often.
-            if out.capacity < out.length + tallies[q].found + 2 and reserve(out, (tallies[q].found + 2) * (n_normals - q)) < 0:
+            # Room for answers as long as this one to the queries that remain: a list that grows bit by bit is copied
+            # often.
+            room = tallies[q].found + 2
+            if out.capacity < out.length + room and reserve(out, room * (n_normals - q)) < 0:
                 return -1
             if drain(found, tallies[q].found, out) < 0:
                 return -1
     return 0
 
 
-cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds, double reach,
+cdef double operations_of(const Tree *tree, Py_ssize_t n_normals) noexcept nogil:
+    # Measured on Gaussian points: the surface of a half-space crosses leaves with about 4 n^(1 - 1/d) of n points.
+    return 4.0 * n_normals * tree.d * pow(<double>tree.n_leaves * tree.leaf_size, 1 - 1.0 / tree.d)
+
+
+cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, const real *thresholds,
                     Py_ssize_t n_normals, bint listing, IntList *lists, Tally *tallies) noexcept nogil:
     # A set of ids for each thread, a list for each task.
     cdef Py_ssize_t task, n_tasks = (n_normals + TASK - 1) // TASK
     cdef int failed = 0
     cdef int *report_failure = &failed  # threads only ever set it
     cdef IdSet *found = NULL
-    with parallel():
+    with parallel(num_threads=threads_for(operations_of(tree, n_normals))):
         found = NULL
         if listing:
             found = <IdSet *>malloc(sizeof(IdSet))
@@ -453,7 +491,7 @@ cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, co
                 report_failure[0] = 1
         if not listing or (found != NULL and found.words != NULL):
             for task in prange(n_tasks, schedule="dynamic"):
-                if answer(tree, normals + task * TASK * stride, stride, thresholds + task * TASK, reach,
+                if answer(tree, normals + task * TASK * stride, stride, thresholds + task * TASK,
                           min(TASK, n_normals - task * TASK), found, lists + task, tallies + task * TASK) < 0:
                     report_failure[0] = 1
         if found != NULL:
@@ -462,35 +500,33 @@ cdef int answer_all(const Tree *tree, const real *normals, Py_ssize_t stride, co
     return -failed
 
 
-def points_beyond_by_tree(const real[:, :, ::1] blocks, const int32_t[::1] ids, list nodes, list alive, Py_ssize_t leaf_blocks,
-                          int64_t n_leaves, int64_t n_ids, const real[:, ::1] normals, const real[::1] thresholds, double reach,
-                          bint listing):
-    """Answer all queries by walking the tree: (counts, indptr, indices, points evaluated, nodes visited)."""
+def points_beyond_by_tree(tree_of_points, const real[:, ::1] normals, const real[::1] thresholds, bint listing):
+    """Answer all queries by walking the tree; return (counts, indptr, indices, points evaluated, nodes visited).
+
+    `tree_of_points` holds the fields of a `TreeOfPoints`.
+    """
     cdef Tree tree
     cdef Py_ssize_t n_normals = normals.shape[0], task, n_tasks = (n_normals + TASK - 1) // TASK, q
+    cdef const real[:, :, ::1] blocks = tree_of_points.blocks
+    cdef const int32_t[::1] ids = tree_of_points.ids
     cdef const real[:, ::1] level_nodes
     cdef const int32_t[::1] level_alive
     cdef IntList *lists = NULL
     cdef Tally *tallies = NULL
     cdef int failed = 0
     cdef int64_t n_points = 0, n_nodes = 0
-    tree.blocks = &blocks[0, 0, 0]
-    tree.ids = &ids[0]
-    tree.n_levels = len(nodes)
-    tree.d = blocks.shape[1]
-    tree.leaf_blocks = leaf_blocks
-    tree.leaf_size = leaf_blocks * block_points(real is float)
-    tree.n_leaves = n_leaves
-    tree.n_ids = n_ids
-    for level in range(len(nodes)):
-        level_nodes = nodes[level]
-        level_alive = alive[level]
-        tree.nodes[level] = &level_nodes[0, 0]
-        tree.alive[level] = &level_alive[0]
     counts = np.zeros(n_normals, dtype=np.int64)
     cdef int64_t[::1] counts_view = counts
     if n_normals == 0:
         return counts, np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int32), 0, 0
+    tree.blocks, tree.ids = &blocks[0, 0, 0], &ids[0]
+    tree.n_levels, tree.d = len(tree_of_points.nodes), blocks.shape[1]
+    tree.leaf_blocks, tree.leaf_size = tree_of_points.leaf_blocks, tree_of_points.leaf_blocks * blocks.shape[2]
+    tree.n_leaves, tree.n_ids = tree_of_points.n_leaves, tree_of_points.n_ids
+    tree.reach = tree_of_points.reach
+    for level in range(tree.n_levels):
+        level_nodes, level_alive = tree_of_points.nodes[level], tree_of_points.alive[level]
+        tree.nodes[level], tree.alive[level] = &level_nodes[0, 0], &level_alive[0]
     lists = <IntList *>calloc(n_tasks, sizeof(IntList))
     tallies = <Tally *>calloc(n_normals, sizeof(Tally))
     if lists == NULL or tallies == NULL:
@@ -498,7 +534,7 @@ def points_beyond_by_tree(const real[:, :, ::1] blocks, const int32_t[::1] ids, 
         free(tallies)
         raise MemoryError("no memory for the result lists of a query")
     with nogil:
-        failed = answer_all(&tree, &normals[0, 0], normals.shape[1], &thresholds[0], reach, n_normals, listing, lists, tallies)
+        failed = answer_all(&tree, &normals[0, 0], normals.shape[1], &thresholds[0], n_normals, listing, lists, tallies)
     for q in range(n_normals):
         counts_view[q] = tallies[q].found
         n_points += tallies[q].points

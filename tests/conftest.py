@@ -31,3 +31,17 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def small_loops_take_threads():
+    """A loop takes a thread for every operation, as many as are allowed."""
+    from threadpoolctl import threadpool_limits
+
+    from sksparsenn import _threads
+
+    before = _threads.operations_worth_a_thread(1.0)
+    with threadpool_limits(2):
+        assert _threads.threads_of(10) == (2 if _threads.built_with_openmp() else 1)
+    yield
+    _threads.operations_worth_a_thread(before)

@@ -23,7 +23,6 @@ from oracles import (
 from threadpoolctl import threadpool_limits
 
 from sksparsenn import HalfSpaceIndex
-from sksparsenn._kernels import built_with_openmp, max_threads
 
 METHODS = ("auto", "tree", "scan")
 LEAF_SIZES = (1, 17, 64, 200)
@@ -332,16 +331,9 @@ def test_work_is_counted_as_documented(dtype):
 # ---------------------------------------------------------------------------------------
 
 
-def test_thread_limits_reach_the_compiled_modules():
-    for limit in (1, 2):
-        with threadpool_limits(limit, user_api="openmp"):
-            assert max_threads() == (limit if built_with_openmp() else 1)
-
-
 @pytest.mark.parametrize("method", ["tree", "scan"])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_any_number_of_threads_gives_the_same(method, dtype):
-    # Large enough for every parallel loop to be shared out: small ones stay on one thread.
+def test_any_number_of_threads_gives_the_same(method, dtype, small_loops_take_threads):
     points, normals = make_points("clusters", 0, 20000, 4, dtype), make_points("gaussian", 1, 200, 4, dtype)
     thresholds = make_thresholds(2, normals, points[:100])
     answers = []

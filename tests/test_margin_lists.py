@@ -11,11 +11,13 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpa
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._gap_lists
+import sksparsenn._lists
 import sksparsenn._margin_lists
 import sksparsenn._memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
+from sksparsenn._margin_lists import MaintainedLists, SampleLists
 from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -165,8 +167,8 @@ def test_neurons_that_keep_their_direction_are_scanned_less_often():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype, monkeypatch):
-    close_gaps, closed = sksparsenn._gap_lists.close_gaps, []
-    monkeypatch.setattr(sksparsenn._gap_lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
+    close_gaps, closed = sksparsenn._lists.close_gaps, []
+    monkeypatch.setattr(sksparsenn._lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
     X, W = make_points("gaussian", 0, 2000, 5, dtype), make_points("gaussian", 1, 60, 5, dtype)
     lists, arrays = MarginLists(X, W, 5.0, margin=0.3), set()
     kept = []  # so that no two arrays have the same id
@@ -175,8 +177,8 @@ def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype
         W = (W * grown).astype(dtype)
         W *= (3 / np.maximum(np.linalg.norm(W, axis=1, keepdims=True), 3)).astype(dtype)
         check(lists, X, W, 5.0)
-        kept.append(lists._lists.items)
-        arrays.add(id(lists._lists.items))
+        kept.append(lists._lists.store._lists.items)
+        arrays.add(id(kept[-1]))
     assert len(closed) > 2
     assert len(arrays) > 1
 
@@ -231,10 +233,12 @@ def test_slower_motion_leads_to_narrower_margins_and_less_work():
 def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n_neurons, d, dtype):
     rng = np.random.default_rng(seed)
     X, W = make_points(kind, seed, n_samples, d, dtype), make_points("gaussian", seed + 1, n_neurons, d, dtype)
-    lists, padded = MarginLists(X, W, 0.5), padded_rows(W)
+    samples, padded = DenseSamples(padded_rows(X)), padded_rows(W)
+    lists = MaintainedLists(SampleLists(samples), padded, 0.5)
     for size in (n_samples, 0, 1, n_samples // 2 + 1):
         batch = np.sort(rng.permutation(n_samples)[:size])
-        pattern, _ = lists.firing(padded, samples=batch)
+        candidates, _ = lists.candidates(padded, batch)
+        pattern = candidates.firing(padded, 0.5)
         products = inner_products(W, X[batch])
         assert unpacked(*pattern.pairs()) == all_beyond(W, X[batch], 0.5)
         for r, start, count in zip(pattern.rows, pattern.starts, pattern.counts, strict=True):
@@ -242,12 +246,12 @@ def test_patterns_of_batches_hold_the_deciding_products(kind, seed, n_samples, n
             np.testing.assert_array_equal(pattern.products[mine], products[r, pattern.samples[mine]])
         W = walk(rng, "gaussian", W)
         padded = padded_rows(W)
-    pattern, _ = lists.firing(padded)
+    candidates, _ = lists.candidates(padded)
+    pattern = candidates.firing(padded, 0.5)
     assert unpacked(*pattern.pairs()) == all_beyond(W, X, 0.5)
 
 
-def test_any_number_of_threads_gives_the_same():
-    # Large enough for every parallel loop to be shared out: small ones stay on one thread.
+def test_any_number_of_threads_gives_the_same(small_loops_take_threads):
     X, W = make_points("gaussian", 0, 100, 9, np.float32), make_points("gaussian", 1, 9000, 9, np.float32)
     runs = []
     for limit in (1, 2):
@@ -293,6 +297,25 @@ def test_ends_of_the_range(x, before, after, threshold, dtype):
         for W in (before, after, after, before, after):
             check(lists, X, W, threshold)
     assert lists.query(after)[1].tolist() == [0]
+
+
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("scale", [0, 1e-300, 0.5, 1, 30])
+@pytest.mark.parametrize("threshold", [-0.5, 0.0, 0.5])
+def test_weights_whose_mean_length_overflows(d, scale, threshold):
+    # The typical spread of products is infinite then, or not a number where all samples are zero: lists stayed empty.
+    rng = np.random.default_rng(0)
+    X = scale * rng.choice([-1.0, 0.0, 0.6, 1.0], (6, d))
+    W = rng.choice([-1.0, 0.1, 1.0], (8, d))
+    W[::3, 0] = [1.7e308, -1.7e308, 1.7e308]
+    lists = MarginLists(X, W, threshold)
+    assert np.isfinite(lists.margins).all()
+    check(lists, X, W, threshold)
+    for _ in range(20):  # past a review of the margins
+        W[1::3] += 0.1
+        work = check(lists, X, W, threshold)
+        if d == 1:
+            assert work.neurons_rescanned <= 3, "lists hold while the others move by less than the enormous margins"
 
 
 def test_samples_may_be_changed_by_whoever_passed_them():

@@ -14,14 +14,14 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
-import sksparsenn._sample_tree
+import sksparsenn._sample_nodes
 import sksparsenn._search
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._firing import Lists
+from sksparsenn._firing import Lists, Step
 from sksparsenn._halving import order_by_halving
-from sksparsenn._network import Network, initial_weights, tangent_kernel_diagonal, tangent_kernel_product
+from sksparsenn._network import Network, initial_weights
 from sksparsenn._points import padded_rows
-from sksparsenn._sample_tree import SampleTree
+from sksparsenn._sample_nodes import SampleTree
 from sksparsenn._samples import DenseSamples
 from sksparsenn._scan import EXCEPTION, LEAF, points_beyond
 from sksparsenn._search import MarginNodeSearch
@@ -112,7 +112,7 @@ def test_neurons_are_those_drawn_and_similar_ones_follow_each_other(init, d):
 def test_sums_over_nodes_are_those_over_their_samples(seed, n, d, n_neurons, dtype):
     rng = np.random.default_rng(seed)
     X, W = padded_rows(rng.normal(size=(n, d)).astype(dtype)), rng.normal(size=(n_neurons, d)).astype(dtype)
-    tree, W = SampleTree(X), padded_rows(W)
+    tree, W = SampleTree(DenseSamples(X)), padded_rows(W)
     assert tree.n_leaves * tree.leaf_size >= n > (tree.n_leaves // 2) * tree.leaf_size - (tree.n_leaves == 1)
     whole = n // tree.leaf_size  # leaves that are full
     nodes_of_leaves = [tree.n_leaves + leaf for leaf in range(whole)]
@@ -145,7 +145,7 @@ def test_sums_over_nodes_are_those_over_their_samples(seed, n, d, n_neurons, dty
 def test_large_tables_have_larger_leaves():
     sizes = {}
     for n in (1, 8, 9, 8 * 8, 1 << 16, (1 << 16) + 1, 1 << 18, 1 << 19):
-        tree = SampleTree(padded_rows(np.zeros((n, 1), dtype=np.float32)))
+        tree = SampleTree(DenseSamples(padded_rows(np.zeros((n, 1), dtype=np.float32))))
         sizes[n] = tree.leaf_size, tree.n_leaves
     assert sizes == {
         1: (8, 1), 8: (8, 1), 9: (8, 2), 64: (8, 8), 1 << 16: (8, 1 << 13), (1 << 16) + 1: (16, 1 << 13),
@@ -158,8 +158,8 @@ def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
     monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 5_000_000)
     # 8 columns of eight bytes, and three of four.
     with pytest.raises(MemoryError, match=r"a tree over 50000 samples needs 8\.0 MB of .*: use search='brute' or"):
-        SampleTree(X)
-    SampleTree(X[:25_000])
+        SampleTree(DenseSamples(X))
+    SampleTree(DenseSamples(X[:25_000]))
 
 
 # ---------------------------------------------------------------------------------------
@@ -210,8 +210,15 @@ def test_the_scan_lists_leaves_in_place_of_their_points(kind, seed, n, d, dtype,
 # ---------------------------------------------------------------------------------------
 
 
+def forward(search, network):
+    candidates, work = search.candidates(network.weights)
+    firing, outputs = candidates.forward(network)
+    search.learn(firing)
+    return firing, outputs, work
+
+
 def forward_is_exact(search, X, network):
-    firing, outputs, work = search.forward(network)
+    firing, outputs, work = forward(search, network)
     W = np.ascontiguousarray(network.weights[:, : X.shape[1]])
     assert pairs_of(firing) == all_beyond(W, X, network.threshold)
     return firing, outputs, work
@@ -226,7 +233,7 @@ def test_every_step_of_a_walk_is_exact(kind, other, seed, n_samples, n_neurons, 
     products = products[np.isfinite(products)]
     # Zero, or a product of the first weights, which makes ties, of those about half of all pairs exceed.
     threshold = float(rng.choice([0, np.quantile(products, 0.5, method="lower")])) if products.size else 0.0
-    search = MarginNodeSearch(padded_rows(X), padded_rows(W), threshold)
+    search = MarginNodeSearch(DenseSamples(padded_rows(X)), padded_rows(W), threshold)
     signs = np.ones((n_neurons, 1), dtype=dtype)
     for _ in range(20):
         with np.errstate(all="ignore"):
@@ -242,7 +249,7 @@ def test_a_long_walk_is_exact_and_takes_nodes(dtype, speed):
     rng = np.random.default_rng(0)
     X = clustered(rng, 700, 6, dtype)
     network = a_network(rng, 60, 6, 0.8, dtype)
-    search = MarginNodeSearch(padded_rows(X), network.weights, 0.8)
+    search = MarginNodeSearch(DenseSamples(padded_rows(X)), network.weights, 0.8)
     held, excepted, scans = [], [], []
     for step in range(60):
         firing, _, work = forward_is_exact(search, X, network)
@@ -259,24 +266,26 @@ def test_a_long_walk_is_exact_and_takes_nodes(dtype, speed):
 def test_what_is_computed_is_the_same_as_pair_by_pair():
     rng = np.random.default_rng(1)
     X = clustered(rng, 900, 7)
-    padded, network = padded_rows(X), a_network(rng, 80, 7, 0.7, np.float64)
+    samples, network = DenseSamples(padded_rows(X)), a_network(rng, 80, 7, 0.7, np.float64)
     weights, signs, shift = network[:3]
-    firing, outputs, _ = forward_is_exact(MarginNodeSearch(padded, weights, 0.7), X, network)
+    firing, outputs, _ = forward_is_exact(MarginNodeSearch(samples, weights, 0.7), X, network)
     assert firing.n_held > 0.3 * firing.n_pairs
     assert firing.exceptions.n_pairs > 0.02 * firing.n_pairs
-    plain = network.firing(padded)
-    np.testing.assert_allclose(outputs, plain.outputs(900, signs, shift, network.scale), atol=1e-13)
+    plain = network.firing(samples)
+    np.testing.assert_allclose(outputs, plain.outputs(signs, shift, network.scale), atol=1e-13)
     v = rng.normal(size=(900, 1))
-    np.testing.assert_allclose(firing.gradient(padded, v, signs), plain.gradient(padded, v, signs), atol=1e-12)
-    kernel = [tangent_kernel_product(pattern, padded, signs, network.scale, v) for pattern in (firing, plain)]
+    np.testing.assert_allclose(firing.gradient(v, signs), plain.gradient(v, signs), atol=1e-12)
+    kernel = [pattern.kernel_product(v, signs, network.scale) for pattern in (firing, plain)]
     np.testing.assert_allclose(*kernel, atol=1e-12)
-    diagonal = [tangent_kernel_diagonal(pattern, padded, network.scale) for pattern in (firing, plain)]
+    diagonal = [pattern.kernel_diagonal(network.scale) for pattern in (firing, plain)]
     np.testing.assert_allclose(*diagonal, rtol=1e-14)
-    for momentum, nesterov, alpha in ((0, False, 0), (0.9, True, 0.1)):
+    assert firing.neurons_that_fire.tolist() == plain.neurons_that_fire.tolist()
+    for momentum, nesterov, ridge in ((0, False, 0), (0.9, True, 0.1)):
+        step = Step(network.scale, 0.3, momentum, nesterov, ridge)
         moved = []
         for pattern in (firing, plain):
             W, velocity = weights.copy(), np.zeros_like(weights)
-            pattern.descend(W, weights, velocity, padded, v, signs, network.scale, 0.3, momentum, nesterov, alpha)
+            pattern.descend(W, weights, velocity, v, signs, step)
             moved.append(W)
         np.testing.assert_allclose(*moved, atol=1e-13)
         assert np.abs(moved[0] - weights).max() > 1e-3
@@ -287,24 +296,25 @@ def test_neurons_of_paired_initialisation_cancel_exactly(dtype):
     rng = np.random.default_rng(2)
     X = clustered(rng, 500, 5, dtype)
     network = a_network(rng, 200, 5, 0.7, dtype, init="paired")
-    firing, outputs, _ = forward_is_exact(MarginNodeSearch(padded_rows(X), network.weights, 0.7), X, network)
+    search = MarginNodeSearch(DenseSamples(padded_rows(X)), network.weights, 0.7)
+    firing, outputs, _ = forward_is_exact(search, X, network)
     assert firing.n_held > 0
     assert firing.exceptions.n_pairs > 0
     assert not outputs.any()
 
 
-def test_threads_do_not_change_a_bit():
+def test_threads_do_not_change_a_bit(small_loops_take_threads):
     rng = np.random.default_rng(3)
-    X = padded_rows(clustered(rng, 6000, 9, np.float32))
+    samples = DenseSamples(padded_rows(clustered(rng, 6000, 9, np.float32)))
     network, v = a_network(rng, 4000, 9, 0.8, np.float32), rng.normal(size=(6000, 1)).astype(np.float32)
     runs = []
     for limit in (1, 2):
         with threadpool_limits(limit, user_api="openmp"):
-            search, run = MarginNodeSearch(X, network.weights, 0.8), []
+            search, run = MarginNodeSearch(samples, network.weights, 0.8), []
             W = network.weights.copy()
             for _ in range(4):
-                firing, outputs, work = search.forward(network._replace(weights=W))
-                firing.descend(W, W.copy(), W.copy(), X, v, network.signs, network.scale, 0.5, 0.0, False, 0.0)
+                firing, outputs, work = forward(search, network._replace(weights=W))
+                firing.descend(W, W.copy(), W.copy(), v, network.signs, Step(network.scale, 0.5, 0.0, False, 0.0))
                 run += [firing.tree.order.tobytes(), outputs.tobytes(), firing.n_held, work, W.tobytes()]
         runs.append(run)
     assert runs[0] == runs[1]
@@ -363,7 +373,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
     X, y = load_diabetes(return_X_y=True)
     fits = []
     for smallest in (leaf, 8):
-        monkeypatch.setattr(sksparsenn._sample_tree, "SMALLEST_LEAF", smallest)
+        monkeypatch.setattr(sksparsenn._sample_nodes, "SMALLEST_LEAF", smallest)
         fits.append(SparseShiftedReLURegressor(100, shift=0.3, max_iter=40, tol=0, random_state=0).fit(X, y))
     np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, atol=1e-10)
 

@@ -11,6 +11,9 @@ from threadpoolctl import threadpool_limits
 
 import sksparsenn._memory
 from sksparsenn import MaxTree
+from sksparsenn._points import padded_rows
+from sksparsenn._samples import DenseSamples
+from sksparsenn._search import SEARCHES
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -131,7 +134,33 @@ def test_weights_take_the_precision_of_the_samples():
     assert MaxTree(X, W).fan_out == 2 * MaxTree(X.astype(np.float64), W).fan_out == 16
 
 
-def test_any_number_of_threads_gives_the_same():
+@pytest.mark.parametrize("product", [0.1, 1.0, -0.1, 1e-45, -1e-45, 0.0, 3.4e38, -3.4e38, np.inf])
+def test_tau_is_compared_as_it_is_given(product):
+    # In double precision, hundreds of millions of numbers lie between a product in single precision and the next one.
+    product = np.float32(product)
+    x, w = (np.float32(1e38), np.float32(1e38)) if np.isinf(product) else (product, np.float32(1))
+    tree = MaxTree([[x]], np.array([[w], [0]], dtype=np.float32))
+    exact = float(product)
+    beside = [np.nextafter(exact, -np.inf), exact, np.nextafter(exact, np.inf)]
+    beside += [float(np.nextafter(product, np.float32(side))) for side in (-np.inf, np.inf)]
+    for tau in (*beside, 1e39, -1e39, np.inf, -np.inf):
+        expected = [r for r, z in enumerate([exact, 0.0]) if z > tau]
+        assert tree.query(0, tau).tolist() == expected, tau
+
+
+def test_in_training_the_threshold_takes_the_precision_of_the_samples():
+    # As in all other searches: 0.1 is rounded up, and the product that equals it does not fire.
+    X, W = np.ones((1, 1), dtype=np.float32), np.float32([[0.1], [0.2]])
+    samples, weights = DenseSamples(padded_rows(X)), padded_rows(W)
+    for make in SEARCHES.values():
+        candidates, _ = make(samples, weights, 0.1).candidates(weights)
+        assert candidates.firing(weights, 0.1).counts.tolist() == [0, 1], make.name
+        if make.name != "margin":  # which lists more than fire
+            assert candidates.lists.counts[0] == (make.name == "brute")
+    assert MaxTree(X, W).query(0, 0.1).tolist() == [0, 1]
+
+
+def test_any_number_of_threads_gives_the_same(small_loops_take_threads):
     X, W = make_points("gaussian", 0, 800, 6, np.float32), make_points("gaussian", 1, 500, 6, np.float32)
     answers = []
     for limit in (1, 2):

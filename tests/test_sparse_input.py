@@ -27,6 +27,7 @@ from sksparsenn import (
     SparseShiftedReLURegressor,
 )
 from sksparsenn._inputs import Lift, in_canonical_order
+from sksparsenn._margin_lists import MaintainedLists, SampleLists
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._sparse_samples import SparseSamples
 from sksparsenn._sparse_table import columns_to_centre, mean_and_spread
@@ -401,7 +402,7 @@ def test_margin_lists_of_sparse_samples_are_exact_on_a_walk(dtype, speed):
     rng = np.random.default_rng(0)
     samples = sparse_samples(5, 150, 40, dtype, centred=True)
     W = padded_weights("gaussian", 2, 100, samples)
-    lists, rescanned, listed = MarginLists(samples, W, 1.0), 0, 0
+    lists, rescanned, listed = MaintainedLists(SampleLists(samples), W, 1.0), 0, 0
     for step in range(100):
         moved = rng.random(len(W)) < 0.8
         pace = speed if step % 40 < 30 else speed / 100
@@ -409,7 +410,9 @@ def test_margin_lists_of_sparse_samples_are_exact_on_a_walk(dtype, speed):
         W[:, samples.n_features :] = 0
         if step == 50:
             W[::7] *= dtype(-2)
-        pattern, work = lists.firing(W)
+        candidates, work = lists.candidates(W)
+        pattern = candidates.firing(W, 1.0)
+        lists.learn(pattern.counts)
         indptr, found = pattern.pairs()
         fires = np.zeros((len(W), len(samples)), dtype=bool)
         fires[np.repeat(np.arange(len(W)), np.diff(indptr)), found] = True

@@ -43,16 +43,6 @@ def table(model, n, seed=0):
     return X, np.digitize(y, [0.5, 1.5]) if is_classifier(model) else y
 
 
-@pytest.fixture
-def small_loops_take_threads():
-    """A loop takes a thread for every operation, as many as are allowed."""
-    before = _threads.operations_worth_a_thread(1.0)
-    with threadpool_limits(2):
-        assert _threads.threads_of(10) == (2 if _threads.built_with_openmp() else 1)
-    yield
-    _threads.operations_worth_a_thread(before)
-
-
 def results(model, X):
     """All fitted state and all that is predicted, as bytes: a last bit or a sign of zero makes a difference."""
     names = [name for name in ("predict", "predict_proba", "decision_function") if hasattr(model, name)]

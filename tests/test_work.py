@@ -49,15 +49,16 @@ def test_max_tree_stores_a_product_a_pair_and_updates_a_path(width, dtype):
     """DHSWZ24 Lemma B.2: O(m) nodes a sample; Lemma B.3: an update reaches one node a level and sample."""
     X, rng = unit_rows(8, 6).astype(dtype), np.random.default_rng(1)
     tree = MaxTree(X, rng.standard_normal((width, 6)))
-    nodes = sum(level.shape[1] for level in tree._levels)
-    assert nodes <= width * tree.fan_out / (tree.fan_out - 1) + tree.fan_out * len(tree._levels)
+    levels = tree._tournament.levels
+    nodes = sum(level.shape[1] for level in levels)
+    assert nodes <= width * tree.fan_out / (tree.fan_out - 1) + tree.fan_out * len(levels)
     for r in (0, width // 3, width - 1):
-        before = [level.copy() for level in tree._levels]
+        before = [level.copy() for level in levels]
         tree.update(r, 100 * rng.standard_normal(6))
-        for depth, (old, new) in enumerate(zip(before, tree._levels, strict=True)):
+        for depth, (old, new) in enumerate(zip(before, levels, strict=True)):
             changed = np.unique(np.nonzero(old != new)[1])
             assert set(changed) <= {r // tree.fan_out**depth}
-        assert (tree._levels[0] != before[0]).any(axis=0).tolist() == [k == r for k in range(tree._levels[0].shape[1])]
+        assert (levels[0] != before[0]).any(axis=0).tolist() == [k == r for k in range(levels[0].shape[1])]
 
 
 def test_weight_index_visits_sublinearly_in_three_dimensions():

@@ -13,7 +13,8 @@ typedef float quad_float __attribute__((vector_size(4 * sizeof(float))));
         quad_##REAL one, other; \
         memcpy(&one, a, sizeof one); \
         memcpy(&other, b, sizeof other); \
-        quad_double difference = __builtin_convertvector(one, quad_double) - __builtin_convertvector(other, quad_double); \
+        quad_double difference = __builtin_convertvector(one, quad_double) \
+                               - __builtin_convertvector(other, quad_double); \
         return difference * difference; \
     } \
     CLONES \

@@ -37,11 +37,31 @@ typedef struct {
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
     void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);
 
+/* Points packed in blocks, coordinate by coordinate; `first` is the number of the first one. */
+typedef struct {
+    const void *blocks;
+    int64_t n_blocks;
+    ptrdiff_t d;
+    int32_t first;
+} PackedPoints;
+
+/* n half-spaces: each a normal, in a row of `stride` numbers, and two cuts around its threshold. */
+typedef struct {
+    const void *normals;
+    ptrdiff_t stride;
+    const void *low, *high;
+    int n;
+} HalfSpaces;
+
+/* Leaves of so many consecutive points, of `n_points` in all; a size of 0 means none. */
+typedef struct {
+    int size;
+    int64_t n_points;
+} Leaves;
+
 #define DECLARE_SCAN(REAL, SUFFIX) \
-    uint32_t scan_stretch_##SUFFIX(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first, \
-                                   const REAL *normals, ptrdiff_t normal_stride, const REAL *low, \
-                                   const REAL *high, int n_normals, int leaf, int64_t n_points, \
-                                   int32_t *const *found, int64_t *lengths); \
+    uint32_t scan_stretch_##SUFFIX(const PackedPoints *points, const HalfSpaces *half_spaces, \
+                                   const Leaves *leaves, int32_t *const *found, int64_t *lengths); \
     uint64_t scan_leaf_##SUFFIX(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, const REAL *normal, \
                                 REAL low, REAL high, uint64_t *sure); \
     uint32_t classify_children_##SUFFIX(const REAL *node, ptrdiff_t d, const REAL *normal, REAL norm, \

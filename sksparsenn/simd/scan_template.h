@@ -14,7 +14,8 @@
 /* The bits of four blocks as one word. */
 INLINE uint64_t NAME(join_bits)(const uint16_t *bits)
 {
-    return (uint64_t)bits[0] | (uint64_t)bits[1] << BLOCK | (uint64_t)bits[2] << 2 * BLOCK | (uint64_t)bits[3] << 3 * BLOCK;
+    return (uint64_t)bits[0] | (uint64_t)bits[1] << BLOCK
+         | (uint64_t)bits[2] << 2 * BLOCK | (uint64_t)bits[3] << 3 * BLOCK;
 }
 
 /* Append to `found` the positions of the set bits, counted from `first`. */
@@ -41,15 +42,17 @@ INLINE uint64_t NAME(count_bits)(uint64_t one, uint64_t other, int leaf)
 }
 
 /*
- * The same, where leaves of `leaf` points may be listed in place of their points.
+ * The same, where leaves may be listed in place of their points.
  *
  * A leaf is, by its first point with LEAF set, if that makes the list shorter: of its points only
  * those not marked are on the list then, with EXCEPTION set, instead of those whose bits are set.
- * Leaves that reach beyond the last of `n_points` points never are.
+ * Leaves that reach beyond the last of all points never are.
  */
-INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks, int leaf, int64_t n_points,
-                                 int32_t first, int32_t *found, int64_t length)
+INLINE int64_t NAME(list_leaves)(const uint16_t *bits, const uint16_t *marks, int64_t n_blocks,
+                                 const Leaves *leaves, int32_t first, int32_t *found, int64_t length)
 {
+    int leaf = leaves->size;
+    int64_t n_points = leaves->n_points;
     uint64_t points = (UINT64_C(1) << leaf) - 1, starts = UINT64_MAX / points;
     /* Carries into the highest bit of a field from leaf + 1 on. */
     uint64_t enough = starts * ((UINT64_C(1) << (leaf - 1)) - (uint64_t)leaf - 1);
@@ -90,19 +93,21 @@ INLINE uint16_t NAME(note)(UNIT left, UNIT right, UNIT lower, UNIT upper, BITS *
 /*
  * A stretch of at most STRETCH blocks against at most GROUP half-spaces.
  *
- * For q < n_normals: append to found[q] the numbers first + p of the points whose
- * product with normals[q] exceeds low[q], in ascending order; lengths[q] counts
- * them, and found[q] needs room for all points of the stretch.  Returns a bit q
- * for every half-space with a product between low[q] and high[q], where only the
- * inner product of exact_template.h may decide.  With a `leaf` other than 0, leaves
- * of so many points are listed as `list_leaves` does, points beyond high[q] marked.
+ * For q < half_spaces->n: append to found[q] the numbers of the points whose product
+ * with normal q exceeds low[q], in ascending order; lengths[q] counts them, and
+ * found[q] needs room for all points of the stretch.  Returns a bit q for every
+ * half-space with a product between low[q] and high[q], where only the inner product
+ * of exact_template.h may decide.  With leaves of a size other than 0, leaves are
+ * listed as `list_leaves` does, points beyond high[q] marked.
  */
 CLONES
-uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, int32_t first,
-                            const REAL *normals, ptrdiff_t normal_stride, const REAL *low,
-                            const REAL *high, int n_normals, int leaf, int64_t n_points, int32_t *const *found,
-                            int64_t *lengths)
+uint32_t NAME(scan_stretch)(const PackedPoints *points, const HalfSpaces *half_spaces,
+                            const Leaves *leaves, int32_t *const *found, int64_t *lengths)
 {
+    const REAL *normals = half_spaces->normals, *low = half_spaces->low, *high = half_spaces->high;
+    int64_t n_blocks = points->n_blocks;
+    ptrdiff_t d = points->d;
+    int n_normals = half_spaces->n, leaf = leaves->size;
     uint16_t bits[GROUP][STRETCH], marks[GROUP][STRETCH];
     /* Written out for a group of four: as arrays, the sums would live in memory. */
     BITS doubt0 = {0}, doubt1 = {0}, doubt2 = {0}, doubt3 = {0};
@@ -110,12 +115,12 @@ uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, i
     UNIT lower[GROUP], upper[GROUP];
     for (int q = 0; q < GROUP; q++) { /* an incomplete group repeats its first member */
         int s = q < n_normals ? q : 0;
-        w[q] = normals + s * normal_stride;
+        w[q] = normals + s * half_spaces->stride;
         lower[q] = (UNIT){0} + low[s];
         upper[q] = (UNIT){0} + high[s];
     }
     for (int64_t b = 0; b < n_blocks; b++) {
-        const REAL *block = blocks + b * d * BLOCK;
+        const REAL *block = (const REAL *)points->blocks + b * d * BLOCK;
         UNIT l0 = {0}, l1 = {0}, l2 = {0}, l3 = {0}, r0 = {0}, r1 = {0}, r2 = {0}, r3 = {0};
         for (ptrdiff_t j = 0; j < d; j++) {
             UNIT left, right;
@@ -147,9 +152,9 @@ uint32_t NAME(scan_stretch)(const REAL *blocks, int64_t n_blocks, ptrdiff_t d, i
         for (int64_t b = n_blocks; b % 4; b++)
             bits[q][b] = marks[q][b] = 0;
         if (leaf)
-            lengths[q] = NAME(list_leaves)(bits[q], marks[q], n_blocks, leaf, n_points, first, found[q], lengths[q]);
+            lengths[q] = NAME(list_leaves)(bits[q], marks[q], n_blocks, leaves, points->first, found[q], lengths[q]);
         else
-            lengths[q] = NAME(list_bits)(bits[q], n_blocks, first, found[q], lengths[q]);
+            lengths[q] = NAME(list_bits)(bits[q], n_blocks, points->first, found[q], lengths[q]);
         doubtful |= (uint32_t)(!leaf && NAME(word)(doubt[q]) != 0) << q;
     }
     return doubtful;
@@ -174,8 +179,8 @@ uint64_t NAME(scan_leaf)(const REAL *blocks, ptrdiff_t n_blocks, ptrdiff_t d, co
             left += l * normal[j];
             right += r * normal[j];
         }
-        maybe |= (uint64_t)NAME(word)(NAME(above)(left, lower) | NAME(above)(right, lower) << UNIT_LANES) << b * BLOCK;
-        certain |= (uint64_t)NAME(word)(NAME(above)(left, upper) | NAME(above)(right, upper) << UNIT_LANES) << b * BLOCK;
+        maybe |= (uint64_t)NAME(beyond)(left, right, lower) << b * BLOCK;
+        certain |= (uint64_t)NAME(beyond)(left, right, upper) << b * BLOCK;
     }
     *sure = certain;
     return maybe;
