@@ -88,7 +88,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if not continues:
             self._learn_targets(rows.y, classes)
         targets, weights = self._encode(rows.y), self._balanced(rows.y, rows.weights)
-        lift, units = self._units_of(rows.X, targets, weights, continues)
+        units_of = self._units_of_stream if stream else self._units_of
+        lift, units = units_of(rows.X, targets, weights, continues)
         X = rows.X
         if in_batches:
             X, targets, weights = in_canonical_order(X, targets, weights)
@@ -245,11 +246,12 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             "_scale": network.output_scale,
         }
 
-    def _store_work(self, work_curve):
-        """The counted work of the search, one array for each quantity."""
-        self.pairs_evaluated_curve_ = np.array([work.pairs_evaluated for work in work_curve])
-        self.nodes_visited_curve_ = np.array([work.nodes_visited for work in work_curve])
-        self.neurons_rescanned_curve_ = np.array([work.neurons_rescanned for work in work_curve])
+    def _store_work(self, work_curve, goes_on=False):
+        """The counted work of the search, one array for each quantity, after those there are if training goes on."""
+        for name in Work._fields:
+            curve = np.array([getattr(work, name) for work in work_curve])
+            before = [getattr(self, f"{name}_curve_")] if goes_on else []
+            setattr(self, f"{name}_curve_", np.concatenate([*before, curve]))
 
     def _work_curve(self):
         """The same as one record for each iteration."""

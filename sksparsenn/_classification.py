@@ -68,7 +68,16 @@ class Classification(ClassifierMixin):
         """Standard units for the squared error; elsewhere scores are shifted by the constants of least loss."""
         if self.loss == "squared_error":
             return Standardiser.fit(targets, shares, self.fit_intercept)
-        positive = shares @ (targets > 0)
+        return self._offsets(shares @ (targets > 0))
+
+    def _units_of_moments(self, moments):
+        """The same from weighted means and deviations of the targets."""
+        if self.loss == "squared_error":
+            return moments.units
+        return self._offsets((1 + moments.mean) / 2)
+
+    def _offsets(self, positive):
+        """Shifts of the scores by the constants of least loss, given the shares of the classes."""
         offset = class_shares_as_scores(positive) if self.loss == "log_loss" else np.sign(positive - 0.5)
         return Standardiser(offset if self.fit_intercept else np.zeros_like(offset), np.ones_like(offset))
 

@@ -14,10 +14,14 @@ import numpy as np
 from sksparsenn._firing import Firing
 from sksparsenn._network import Network, largest_curvature, squared_distance, tangent_kernel_diagonal
 from sksparsenn._samples import take
+from sksparsenn._streams import StreamRate
 from sksparsenn._work import Work
 
 # A loss this many times larger than at the start will not come back.
 DIVERGED = 1e4
+
+# So many standard deviations from the mean of a stream's first rows, a target is not of the kind that they were.
+FAR = 30.0
 
 # Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
 LARGE_RISE = 1.1
@@ -79,6 +83,7 @@ class State:
     firing_fraction_curve: list = field(default_factory=list)
     work_curve: list = field(default_factory=list)
     stop_reason: str = "max_iter"
+    stream_rate: StreamRate = field(default_factory=StreamRate)
 
     remembered = (
         "velocity", "learning_rate", "rate_limit", "kernel_unit", "n_steps", "last_loss", "best_loss", "best_weights",
@@ -110,7 +115,10 @@ def descend(data, state, search, options, random_state, output_rule, stopping, e
         state.loss_curve.append(float(np.mean(losses)))
         state.firing_fraction_curve.append(float(np.mean(fractions)))
         state.work_curve.append(sum(works, Work(0, 0, 0)))
-        refuse_divergence(state, options)
+        if options.stream:
+            refuse_part(state, data, options)
+        else:
+            refuse_divergence(state, options)
         # 5. Stop if the loss, or the score on validation samples, has ceased to improve.
         network = state.network._replace(weights=output_rule.weights(state.network.weights))
         if early_stopping is not None and early_stopping.reached(network):
@@ -131,7 +139,7 @@ def take_step(batch, data, state, search, options):
     state.firing, outputs, work = search.forward(network, batch.samples, state.firing)
     fraction = state.firing.n_pairs / (len(batch.X) * len(weights))
     if not state.measured:
-        set_units(state, batch, data, options)
+        (measure_part if options.stream else set_units)(state, batch, data, options)
     # 3. The loss, and what it asks of every output.
     loss = objective(outputs, batch, state, options.loss)
     if options.adaptive and takes_back_step(state, loss, data, options):
@@ -140,7 +148,7 @@ def take_step(batch, data, state, search, options):
         return loss, fraction, work
     residuals = batch.shares[:, None] * options.loss.derivative(outputs, batch.y)
     # 4. Backward over firing pairs, each neuron moving as soon as its gradient is known; maintain the search.
-    move_neurons(state, batch.X, residuals.astype(weights.dtype), options)
+    move_neurons(state, batch.X, residuals.astype(weights.dtype), batch.shares, options)
     if search.follows_moves:
         search.moved(weights, moved_neurons(state, options))
     return loss, fraction, work
@@ -155,12 +163,15 @@ def objective(outputs, batch, state, loss):
     return value
 
 
-def move_neurons(state, X, residuals, options):
+def move_neurons(state, X, residuals, shares, options):
     """Go down the gradient."""
     network, firing, rate = state.network, state.firing, state.learning_rate
     state.n_steps += 1
+    if options.learning_rate == "auto" and options.stream:
+        rate = state.learning_rate = state.stream_rate.of_step(shares, options.momentum, state.ridge)
     if options.learning_rate == "auto" and not options.loss.smooth:
-        rate /= np.sqrt(state.n_steps)  # a subgradient does not shrink near the minimum, so the step has to
+        # A subgradient does not shrink near the minimum, so the step has to.
+        rate /= np.sqrt(max(state.stream_rate.clock, 1.0) if options.stream else state.n_steps)
     firing.descend(
         network.weights, state.anchor, state.velocity, X, residuals, network.signs, network.scale,
         rate, options.momentum, options.nesterovs_momentum, state.ridge,
@@ -199,9 +210,19 @@ def set_units(state, batch, data, options):
         noise = options.loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
         curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
     curvature += state.ridge
-    rate = 1 / curvature if curvature > 0 else 1.0
-    # A stream must not outrun the steepest part it has seen.
-    state.learning_rate = state.rate_limit = np.fmin(rate, state.learning_rate) if options.stream else rate
+    state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
+
+
+def measure_part(state, batch, data, options):
+    """The ridge in absolute terms, and what the rate of a stream's steps depends on, from who fires on a part."""
+    state.measured = True
+    diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
+    curvature = state.curvature(batch) if len(batch.X) > 1 and options.learning_rate == "auto" else 0.0
+    state.stream_rate.measure(diagonal, batch.shares, curvature, options.loss.curvature)
+    state.kernel_unit = state.stream_rate.kernel_unit
+    state.ridge = options.alpha * state.kernel_unit / data.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
 
 
 def goes_on(state, data, options):
@@ -244,10 +265,35 @@ def takes_back_step(state, loss, data, options):
     return True
 
 
+def within_bounds(curve):
+    """Whether the last loss may come back to where the first one was."""
+    return np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0)
+
+
+def refuse_part(state, data, options):
+    """Stop with an error that names the cause if a part of a stream led out of bounds."""
+    curve = state.loss_curve
+    if within_bounds(curve):
+        return
+    farthest = float(np.abs(data.y).max())
+    if farthest > FAR:
+        raise ValueError(
+            f"part {len(curve)} of the stream holds a target {farthest:.3g} standard deviations from the mean of the "
+            "first rows, which gave y its units for the whole stream: begin with rows that vary like those to come, "
+            "or scale y by the mean and standard deviation of the whole."
+        )
+    advice = "lower momentum or give larger parts" if options.learning_rate == "auto" else "lower learning_rate"
+    raise ValueError(
+        f"training diverged: the loss went from {curve[0]:.3g} on the first part of the stream to {curve[-1]:.3g} on "
+        f"part {len(curve)} with learning_rate={options.learning_rate!r} (steps of {state.learning_rate:.3g}) and "
+        f"momentum={options.momentum}; {advice}."
+    )
+
+
 def refuse_divergence(state, options):
     """Stop with an error that names the parameter to change once the loss has grown out of bounds."""
     curve = state.loss_curve
-    if np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0):
+    if within_bounds(curve):
         return
     if options.adaptive and np.isfinite(state.best_loss):
         return  # that step has been taken back

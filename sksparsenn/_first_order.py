@@ -10,6 +10,7 @@ from sksparsenn._callbacks import Progress
 from sksparsenn._descent import OUTPUT_RULES, Data, Options, State, Stopping, descend, goes_on
 from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
+from sksparsenn._streams import ENOUGH_ROWS, Moments, joined_lift
 from sksparsenn._training_state import recall
 
 
@@ -91,6 +92,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
             # Store.
             self._store(start, state, kept, search, data.total_weight)
+            vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             parts = state, output_rule, stopping, search.history
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
             progress.end(state)
@@ -120,16 +122,40 @@ class SparseShiftedReLU(BaseShiftedReLU):
             search = self._make_search(start, in_batches=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             output_rule = OUTPUT_RULES[self.average]()
-            self._recall(start.memory, state, output_rule)
+            recall(start.memory, state, output_rule, state.stream_rate)
             output_rule.begin(start.random_state)
 
             # Search, forward, loss, step, maintain.
             kept = descend(data, state, search, options, start.random_state, output_rule, stopping=None)
 
             # Store.
-            self._store(start, state, kept, search, data.total_weight)
-            self._training = self._memory(start, network.weights, kept, state, output_rule)
+            self._store(start, state, kept, search, data.total_weight, goes_on=bool(start.memory))
+            self._count_rows(len(start.samples), continues)
+            self._training = self._memory(start, network.weights, kept, state, output_rule, state.stream_rate)
         return self
+
+    def _units_of_stream(self, X, targets, weights, continues):
+        """The maps to the sphere and to the loss's units: of all rows so far, as long as these are few."""
+        if continues and not hasattr(self, "_target_moments"):
+            return self._lift(), self._units()
+        lift, units = self._units_of(X, targets, weights, continues=False)
+        moments = Moments.of(targets, weights / weights.sum(), self.fit_intercept)
+        if continues:
+            share = weights.sum() / (weights.sum() + self._weight_seen)
+            lift = joined_lift(self._lift(), lift, share, self.intercept_scaling)
+            moments = Moments(*self._target_moments).joined(moments, share)
+            units = self._units_of_moments(moments)
+        self._target_moments = np.stack(moments)
+        return lift, units
+
+    def _count_rows(self, n_rows, continues):
+        """Keep the units of a stream from now on if there were enough rows, and different ones, to tell them."""
+        if not hasattr(self, "_target_moments"):
+            return
+        self._rows_seen = n_rows + (self._rows_seen if continues else 0)
+        varied = not Moments(*self._target_moments).constant.any() and (self._constant is None or self._spread > 0)
+        if self._rows_seen >= ENOUGH_ROWS and varied:
+            del self._target_moments, self._rows_seen
 
     def _options(self, stream=False):
         return Options(
@@ -149,7 +175,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if memory:
             state.work_curve = self._work_curve()
 
-    def _store(self, start, state, kept, search, weight_seen):
+    def _store(self, start, state, kept, search, weight_seen, goes_on=False):
         """Keep the fitted network and the record of training."""
         vars(self).update(self._fitted(start, kept))
         self._weight_seen = weight_seen
@@ -157,7 +183,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self.learning_rate_ = state.learning_rate
         self.loss_curve_ = np.array(state.loss_curve)
         self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)
-        self._store_work(state.work_curve)
+        self._store_work(state.work_curve, goes_on)
         self.n_iter_ = len(state.loss_curve)
         self.stop_reason_ = state.stop_reason
         self._store_validation(start.early_stopping)

@@ -35,6 +35,10 @@ class Regression(RegressorMixin):
     def _target_units(self, targets, shares):
         return Standardiser.fit(targets, shares, self.fit_intercept)
 
+    def _units_of_moments(self, moments):
+        """The same from weighted means and deviations of the targets."""
+        return moments.units
+
     def _objective_targets(self, targets, units, dtype):
         """What the loss compares outputs with."""
         return units(targets, dtype)
