@@ -87,7 +87,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
         targets = self._fitted_targets() if continues else self._new_targets(rows.y, classes)
         encoded, weights = targets.encode(rows.y), targets.balanced(rows.y, rows.weights)
-        lift, targets.units = self._units_of(targets, rows.X, encoded, weights, continues)
+        units_of = self._units_of_stream if stream else self._units_of
+        lift, targets.units = units_of(targets, rows.X, encoded, weights, continues)
         X = rows.X
         if in_batches:
             X, encoded, weights = in_canonical_order(X, encoded, weights)
@@ -242,11 +243,12 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             "_scale": network.output_scale,
         }
 
-    def _store_work(self, work_curve):
-        """The counted work of the search, one array for each quantity."""
-        self.pairs_evaluated_curve_ = np.array([work.pairs_evaluated for work in work_curve])
-        self.nodes_visited_curve_ = np.array([work.nodes_visited for work in work_curve])
-        self.neurons_rescanned_curve_ = np.array([work.neurons_rescanned for work in work_curve])
+    def _store_work(self, work_curve, goes_on=False):
+        """The counted work of the search, one array for each quantity, after those there are if training goes on."""
+        for name in Work._fields:
+            curve = np.array([getattr(work, name) for work in work_curve])
+            before = [getattr(self, f"{name}_curve_")] if goes_on else []
+            setattr(self, f"{name}_curve_", np.concatenate([*before, curve]))
 
     def _work_curve(self):
         """The same as one record for each iteration."""

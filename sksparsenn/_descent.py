@@ -13,7 +13,8 @@ import numpy as np
 from sksparsenn._firing import Firing, Step
 from sksparsenn._lists import row_distances
 from sksparsenn._network import Network
-from sksparsenn._step_sizes import refuse_divergence, set_units, takes_back_step
+from sksparsenn._step_sizes import measure_part, refuse_divergence, refuse_part, set_units, takes_back_step
+from sksparsenn._streams import StreamRate
 from sksparsenn._work import Work
 
 
@@ -62,6 +63,7 @@ class State:
     firing_fraction_curve: list = field(default_factory=list)
     work_curve: list = field(default_factory=list)
     stop_reason: str = "max_iter"
+    stream_rate: StreamRate = field(default_factory=StreamRate)
 
     remembered = (
         "velocity", "learning_rate", "rate_limit", "kernel_unit", "n_steps", "last_loss", "best_loss", "best_weights",
@@ -95,7 +97,10 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None, p
         state.loss_curve.append(float(np.mean(losses)))
         state.firing_fraction_curve.append(float(np.mean(fractions)))
         state.work_curve.append(sum(works, Work(0, 0, 0)))
-        refuse_divergence(state, options, options.adaptive(draw.problem.loss))
+        if options.stream:
+            refuse_part(state, draw.problem, options)
+        else:
+            refuse_divergence(state, options, options.adaptive(draw.problem.loss))
         # 5. Stop if the loss, or the score on validation samples, has ceased to improve.
         network = state.network._replace(weights=average.weights(state.network.weights))
         if early_stopping is not None and early_stopping.reached(network):
@@ -116,14 +121,14 @@ def step_on(batch, state, options, average):
     evaluation = batch.evaluate(network, reuse=state.firing)
     state.firing = evaluation.firing
     if not state.measured:
-        set_units(state, batch, evaluation, options)
+        (measure_part if options.stream else set_units)(state, batch, evaluation, options)
     # 3. The objective; after a step that raised it much, the weights before.
     loss = objective(evaluation, state)
     if options.adaptive(batch.loss) and takes_back_step(state, loss, batch, evaluation):
         moved = np.arange(len(network.weights))
     else:
         # 4. Backward over firing pairs, each neuron moving as soon as its gradient is known.
-        batch.descend(evaluation, state.anchor, state.velocity, next_step(state, options, batch.loss))
+        batch.descend(evaluation, state.anchor, state.velocity, next_step(state, options, batch))
         moved = moved_neurons(state, options)
     batch.moved(network.weights, moved)
     average.note(network.weights)
@@ -138,12 +143,15 @@ def objective(evaluation, state):
     return evaluation.misfit + 0.5 * state.ridge * squared_distance
 
 
-def next_step(state, options, loss):
+def next_step(state, options, batch):
     """Return the next `Step` and count it."""
     state.n_steps += 1
     rate = state.learning_rate
-    if options.learning_rate == "auto" and not loss.smooth:
-        rate /= np.sqrt(state.n_steps)  # a subgradient does not shrink near the minimum, so the step has to
+    if options.learning_rate == "auto" and options.stream:
+        rate = state.learning_rate = state.stream_rate.of_step(batch.weights, options.momentum, state.ridge)
+    if options.learning_rate == "auto" and not batch.loss.smooth:
+        # A subgradient does not shrink near the minimum, so the step has to.
+        rate /= np.sqrt(max(state.stream_rate.clock, 1.0) if options.stream else state.n_steps)
     return Step(state.network.scale, rate, options.momentum, options.nesterovs_momentum, state.ridge)
 
 

@@ -177,7 +177,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self.learning_rate_ = state.learning_rate
         self.loss_curve_ = np.array(state.loss_curve)
         self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)
-        self._store_work(state.work_curve)
+        self._store_work(state.work_curve, goes_on)
         self.n_iter_ = len(state.loss_curve)
         self.stop_reason_ = state.stop_reason
         self._store_validation(start.early_stopping)

@@ -241,6 +241,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
        with s the batch size and beta the largest diagonal entry of the tangent kernel
        over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
        2018); for the hinge it falls with the square root of the steps taken.
+       `partial_fit` measures both on every part, for as many rows as a step takes.
     4. Margin lists are not in the papers, nor is adding up by groups of samples.
 
     float32 input is computed in float32, all other in float64.  Results are the same
@@ -337,11 +338,12 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train on a part of a stream, each sample of which is visited once.
 
-        The first part determines what `fit` determines from all samples: the centre and
-        size of X, the offsets of the scores, and the learning rate, which later parts can
-        only lower.  Nothing of a sample is kept.  A step of ``solver="sgd"`` takes
-        ``batch_size`` samples, one of "gd" the whole part; ``search="auto"`` finds who
-        fires by an index over the weights or a scan, without a list for any sample.
+        Units, which are the centre and size of X and the offsets of the scores, are those of all rows so
+        far until 200 distinct rows have come, with targets that differ; then they stay.  A step
+        is sized by the rows that it takes and the steepest rows so far: a part may be a single
+        row.  Nothing of a sample is kept.  A step of ``solver="sgd"`` takes ``batch_size``
+        samples, one of "gd" the whole part; ``search="auto"`` finds who fires by an index over
+        the weights or a scan, without a list for any sample.
 
         Parameters
         ----------
@@ -351,7 +353,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
         classes : array-like of shape (n_classes,), optional
             All labels of the stream; has to be given in the first call.  For the log loss a
-            class of which the first part holds no sample is taken to have a share of 0.001.
+            class of which no sample has come is taken to have a share of 0.001.
 
         sample_weight : array-like of shape (n_samples,), optional
 

@@ -223,6 +223,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
        with s the batch size and beta the largest diagonal entry of the tangent kernel
        over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
        2018); for the absolute error it falls with the square root of the steps taken.
+       `partial_fit` measures both on every part, for as many rows as a step takes.
     4. Margin lists are not in the papers, nor is adding up by groups of samples.
     5. A neuron fires where <w, x> > threshold, with derivative 0 at a tie; the papers
        define firing with >, but write the derivative with >=.
@@ -322,11 +323,12 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     def partial_fit(self, X, y, sample_weight=None):
         """Train on a part of a stream, each sample of which is visited once.
 
-        The first part determines what `fit` determines from all samples: the centre and
-        size of X, the units of y, and the learning rate, which later parts can only
-        lower.  Nothing of a sample is kept.  A step of ``solver="sgd"`` takes
-        ``batch_size`` samples, one of "gd" the whole part; `search="auto"` finds who fires by
-        an index over the weights or a scan, without a list for any sample.
+        Units, which are the centre and size of X and the units of y, are those of all rows so
+        far until 200 distinct rows have come, with targets that differ; then they stay.  A step
+        is sized by the rows that it takes and the steepest rows so far: a part may be a single
+        row.  Nothing of a sample is kept.  A step of ``solver="sgd"`` takes ``batch_size``
+        samples, one of "gd" the whole part; ``search="auto"`` finds who fires by an index over
+        the weights or a scan, without a list for any sample.
 
         Parameters
         ----------

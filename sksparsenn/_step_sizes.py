@@ -5,6 +5,9 @@ import numpy as np
 # A loss this many times larger than at the start will not come back.
 DIVERGED = 1e4
 
+# So many standard deviations from the mean of a stream's first rows, a target is not of the kind that they were.
+FAR = 30.0
+
 # Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
 LARGE_RISE = 1.1
 RATE_GROWTH = 1.05
@@ -33,9 +36,20 @@ def set_units(state, problem, evaluation, options):
         noise = loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
         curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
     curvature += state.ridge
-    rate = 1 / curvature if curvature > 0 else 1.0
-    # A stream must not outrun the steepest part it has seen.
-    state.learning_rate = state.rate_limit = np.fmin(rate, state.learning_rate) if options.stream else rate
+    state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
+
+
+def measure_part(state, problem, evaluation, options):
+    """Set the ridge in absolute terms, and what sizes the steps of a stream, from who fires on a part."""
+    state.measured = True
+    diagonal, rate = problem.kernel_diagonal(evaluation), state.stream_rate
+    tells = len(problem) > 1 and options.learning_rate == "auto"
+    curvature = largest_curvature(problem, evaluation) if tells else 0.0
+    rate.measure(diagonal, problem.weights, curvature, problem.loss.curvature)
+    state.kernel_unit = rate.kernel_unit
+    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    if options.learning_rate != "auto":
+        state.learning_rate = options.learning_rate
 
 
 def take_up_units(state, problem, options):
@@ -102,10 +116,35 @@ def takes_back_step(state, loss, problem, evaluation):
     return True
 
 
+def within_bounds(curve):
+    """Return whether the last loss may come back to where the first one was."""
+    return np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0)
+
+
+def refuse_part(state, problem, options):
+    """Raise ValueError, naming the cause, if a part of a stream led out of bounds."""
+    curve = state.loss_curve
+    if within_bounds(curve):
+        return
+    farthest = float(np.abs(problem.targets).max())
+    if farthest > FAR:
+        raise ValueError(
+            f"part {len(curve)} of the stream holds a target {farthest:.3g} standard deviations from the mean of the "
+            "first rows, which gave y its units for the whole stream: begin with rows that vary like those to come, "
+            "or scale y by the mean and standard deviation of the whole."
+        )
+    advice = "lower momentum or give larger parts" if options.learning_rate == "auto" else "lower learning_rate"
+    raise ValueError(
+        f"training diverged: the loss went from {curve[0]:.3g} on the first part of the stream to {curve[-1]:.3g} on "
+        f"part {len(curve)} with learning_rate={options.learning_rate!r} (steps of {state.learning_rate:.3g}) and "
+        f"momentum={options.momentum}; {advice}."
+    )
+
+
 def refuse_divergence(state, options, adaptive):
     """Raise ValueError, naming the parameter to change, once the loss has grown out of bounds."""
     curve = state.loss_curve
-    if np.isfinite(curve[-1]) and curve[-1] <= DIVERGED * max(curve[0], 1.0):
+    if within_bounds(curve):
         return
     if adaptive and np.isfinite(state.best_loss):
         return  # that step has been taken back

@@ -59,6 +59,10 @@ class Numbers:
         """Return standard units: the weighted mean, and the root mean square around it."""
         return Standardiser.fit(encoded, shares, centred)
 
+    def units_of_moments(self, moments):
+        """Return the same units from the `Moments` of encoded targets."""
+        return moments.units
+
     def for_loss(self, encoded, dtype):
         """Return what the loss compares outputs with: targets in standard units."""
         return self.units(encoded, dtype)
@@ -141,6 +145,12 @@ class Labels:
         if self.loss == "squared_error":
             return Standardiser.fit(encoded, shares, centred)
         return self._shifts(shares @ (encoded > 0), centred)
+
+    def units_of_moments(self, moments):
+        """Return the same units from the `Moments` of encoded targets; without intercept these have mean zero."""
+        if self.loss == "squared_error":
+            return moments.units
+        return self._shifts((1 + moments.mean) / 2, centred=bool(moments.mean.any()))
 
     def _shifts(self, class_shares, centred):
         offset = class_shares_as_scores(class_shares) if self.loss == "log_loss" else np.sign(class_shares - 0.5)
