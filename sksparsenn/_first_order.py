@@ -17,6 +17,7 @@ from sksparsenn._search import SEARCHES, SPARSE_SEARCHES, make_search
 from sksparsenn._sklearn import Interval, StrOptions, _fit_context
 from sksparsenn._step_sizes import take_up_units
 from sksparsenn._stopping import Stopping
+from sksparsenn._streams import ENOUGH_ROWS, Moments, joined_lift
 from sksparsenn._training_state import recall
 
 # So many may be drawn from a table with fewer samples, as they are by default.
@@ -101,6 +102,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
             # Store.
             self._store(start, state, kept, problem)
+            vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
             progress.end(state)
         return self
@@ -132,16 +134,40 @@ class SparseShiftedReLU(BaseShiftedReLU):
             network, options = start.network, self._options(self.batch_size, stream=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             average = AVERAGES[self.average]()
-            self._recall(start.memory, state, average)
+            recall(start.memory, state, average, state.stream_rate)
             average.begin(start.random_state)
 
             # Search, forward, loss, step, maintain.
             kept = descend(state, options, SinglePass(problem, options.batch_size, start.random_state), average)
 
             # Store.
-            self._store(start, state, kept, problem)
-            self._training = self._memory(start, network.weights, kept, state, average)
+            self._store(start, state, kept, problem, goes_on=bool(start.memory))
+            self._count_rows(len(start.samples), continues)
+            self._training = self._memory(start, network.weights, kept, state, average, state.stream_rate)
         return self
+
+    def _units_of_stream(self, targets, X, encoded, weights, continues):
+        """Return the maps to the sphere and to the loss's units: of all rows so far, as long as these are few."""
+        if continues and not hasattr(self, "_target_moments"):
+            return self._lift(), self._units()
+        lift, units = self._units_of(targets, X, encoded, weights, continues=False)
+        moments = Moments.of(encoded, weights / weights.sum(), self.fit_intercept)
+        if continues:
+            share = weights.sum() / (weights.sum() + self._weight_seen)
+            lift = joined_lift(self._lift(), lift, share, self.intercept_scaling)
+            moments = Moments(*self._target_moments).joined(moments, share)
+            units = targets.units_of_moments(moments)
+        self._target_moments = np.stack(moments)
+        return lift, units
+
+    def _count_rows(self, n_rows, continues):
+        """Keep the units of a stream from now on if there were enough rows, and different ones, to tell them."""
+        if not hasattr(self, "_target_moments"):
+            return
+        self._rows_seen = n_rows + (self._rows_seen if continues else 0)
+        varied = not Moments(*self._target_moments).constant.any() and (self._constant is None or self._spread > 0)
+        if self._rows_seen >= ENOUGH_ROWS and varied:
+            del self._target_moments, self._rows_seen
 
     def _clipped_batch_size(self, n_samples):
         """`batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
@@ -169,7 +195,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if memory:
             state.work_curve = self._work_curve()
 
-    def _store(self, start, state, kept, problem):
+    def _store(self, start, state, kept, problem, goes_on=False):
         """Keep the fitted network and the record of training."""
         vars(self).update(self._fitted(start, kept))
         self._weight_seen = problem.total_weight
