@@ -82,7 +82,8 @@ class Race:
         self.rate = sparse_step(self.X, self.y, width, 1)[0].learning_rate_
         shares = np.full(len(X), 1 / len(X))
         self.lifted = X.shape[1] + 1
-        self.inside = np.ascontiguousarray(Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32).rows[:, : self.lifted])
+        lifted = Lift.fit(self.X, shares, True, 1.0)(self.X, np.float32)
+        self.inside = np.ascontiguousarray(lifted.rows[:, : self.lifted])
         target = Standardiser.fit(self.y[:, None], shares, True)(self.y[:, None], np.float32)
         self.samples = DenseSamples(padded_rows(self.inside))
         self.model, _ = self.sparse(n_steps)

@@ -1,5 +1,15 @@
 """Wide two-layer networks for scikit-learn, trained exactly at a cost that grows slower than their width."""
 
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+# In this folder itself: an editable install of other sources would lend its compiled modules to these.
+if Path(__file__).with_name("_threads.pyx").exists() and PathFinder.find_spec("sksparsenn._threads", __path__) is None:
+    raise ImportError(
+        f"the compiled modules of sksparsenn are missing in {__path__[0]}, a folder of its sources: start Python in "
+        'another folder after "pip install .", or compile them here by "pip install -e .".'
+    )
+
 from sksparsenn._first_order_classifier import SparseShiftedReLUClassifier
 from sksparsenn._first_order_regressor import SparseShiftedReLURegressor
 from sksparsenn._gauss_newton_classifier import SketchedGaussNewtonClassifier

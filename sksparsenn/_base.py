@@ -92,7 +92,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if in_batches:
             X, encoded, weights = in_canonical_order(X, encoded, weights)
         samples = lift(X, X.dtype)
-        require_training_memory(samples, self.width, validates=held_out is not None)
+        require_training_memory(samples, self.width, X.shape[1], validates=held_out is not None)
         y = targets.for_loss(encoded, X.dtype)
         key = "stream" if stream else self._training_key(samples, y, weights, held_out)
         memory = memory if memory.get("key") == key else {}

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Cholesky factors in tiles, by the BLAS and LAPACK of SciPy.
 
 Our threads take tiles, and BLAS computes each of them with one thread: the factor has the

@@ -23,7 +23,8 @@ class CholeskySolver:
         size = self.system.size
         if len(self.matrix) != size:
             self.matrix = np.empty((0, 0))  # free the old one first
-            require_memory(8 * size**2, f"a Gauss-Newton matrix of order {size} (solver='cholesky')")
+            purpose = f"a Gauss-Newton matrix of order {size} (solver='cholesky')"
+            require_memory(8 * size**2, purpose, "use solver='nystrom' or lower width")
             self.matrix = np.empty((size, size))
         self.system.fill(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()

@@ -1,5 +1,6 @@
 """First-order training: gradient descent and SGD over firing pairs, for the regressor and the classifier."""
 
+import warnings
 from numbers import Integral, Real
 from time import perf_counter
 
@@ -17,6 +18,9 @@ from sksparsenn._sklearn import Interval, StrOptions, _fit_context
 from sksparsenn._step_sizes import take_up_units
 from sksparsenn._stopping import Stopping
 from sksparsenn._training_state import recall
+
+# So many may be drawn from a table with fewer samples, as they are by default.
+FEW_DRAWN = 200
 
 
 class SparseShiftedReLU(BaseShiftedReLU):
@@ -76,7 +80,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
             problem = self._problem(start, float(start.weights.sum()), in_batches=self.solver == "sgd")
-            network, options = start.network, self._options()
+            network, options = start.network, self._options(self._clipped_batch_size(len(problem)))
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             average = AVERAGES[self.average]()
             noisy = self.solver == "sgd" or not problem.loss.smooth
@@ -125,7 +129,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             )
             weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
             problem = self._problem(start, weight_seen, in_batches=True)
-            network, options = start.network, self._options(stream=True)
+            network, options = start.network, self._options(self.batch_size, stream=True)
             state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             average = AVERAGES[self.average]()
             self._recall(start.memory, state, average)
@@ -139,13 +143,22 @@ class SparseShiftedReLU(BaseShiftedReLU):
             self._training = self._memory(start, network.weights, kept, state, average)
         return self
 
-    def _options(self, stream=False):
+    def _clipped_batch_size(self, n_samples):
+        """`batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
+        largest = max(n_samples, FEW_DRAWN)
+        if self.solver != "sgd" or self.batch_size <= largest:
+            return self.batch_size
+        why = f"which is enough for {n_samples} distinct samples"
+        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=2)
+        return largest
+
+    def _options(self, batch_size, stream=False):
         return Options(
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             nesterovs_momentum=self.nesterovs_momentum,
             alpha=self.alpha,
-            batch_size=self.batch_size if self.solver == "sgd" else None,
+            batch_size=batch_size if self.solver == "sgd" else None,
             max_iter=1 if stream else self.max_iter,
             stream=stream,
         )

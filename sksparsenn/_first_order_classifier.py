@@ -109,7 +109,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     nesterovs_momentum : bool, default=True
 
     batch_size : int, default=200
-        Samples drawn for a step of solver "sgd"; ignored by "gd".
+        Samples drawn, with replacement, for a step of solver "sgd": no more than there are
+        distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
 
     max_iter : int, default=500
         Largest number of iterations: steps of "gd", epochs of "sgd".

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The two Gauss-Newton matrices, J J^T and J^T J, from firing pairs.
 
 Row (i, o) of J is scale * root_i * a_ro x_i for each neuron r that fires on sample i, so

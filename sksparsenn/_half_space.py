@@ -49,8 +49,7 @@ class HalfSpaceReporter:
         self.wanted = method
         self.n_features, self.dtype = points.shape[1], points.dtype
         self._block = BLOCK_BYTES // points.dtype.itemsize
-        self._leaf_blocks = -(-leaf_size // self._block)
-        self.leaf_size = self._leaf_blocks * self._block
+        self._leaf_size_wanted = leaf_size
         self._slots = np.arange(len(points), dtype=np.int64)  # id -> slot, -1 for a deleted point
         self._build(points, np.arange(len(points), dtype=np.int32))
 
@@ -74,6 +73,9 @@ class HalfSpaceReporter:
         """Arrange the points (rows in ascending order of ids) from scratch."""
         self._n_alive = self._n_built = len(points)
         self._reach = longest(points)
+        # No more than the points need; an index that has grown is built again with leaves of the size wanted.
+        self._leaf_blocks = -(-min(self._leaf_size_wanted, max(len(points), 1)) // self._block)
+        self.leaf_size = self._leaf_blocks * self._block
         self.method = "scan"
         if self.wanted == "tree" or (self.wanted == "auto" and len(points) > PROBES * self.leaf_size):
             order = leaf_order(points, self.leaf_size)

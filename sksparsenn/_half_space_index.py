@@ -1,6 +1,6 @@
 """HalfSpaceIndex: exact half-space reporting over points that change."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class HalfSpaceIndex:
 
     leaf_size : int, default=64
         Points per leaf, rounded up to whole blocks (16 points in float32, 8 in
-        float64).
+        float64); no more than there are points.
 
     method : {"auto", "tree", "scan"}, default="auto"
         "tree" walks a tree of boxes and balls, "scan" evaluates every point in
@@ -71,14 +71,14 @@ class HalfSpaceIndex:
 
     def __init__(self, points, *, leaf_size=LEAF_SIZE, method="auto"):
         points = as_points(points, "points")
-        if not (isinstance(leaf_size, Real) and leaf_size >= 1 and float(leaf_size).is_integer()):
+        whole = isinstance(leaf_size, Integral) or (isinstance(leaf_size, Real) and float(leaf_size).is_integer())
+        if not (whole and leaf_size >= 1):
             raise ValueError(f"leaf_size={leaf_size!r} must be a whole number of at least 1.")
         if method not in ("auto", "tree", "scan"):
             raise ValueError(f"method={method!r} must be one of 'auto', 'tree' and 'scan'.")
         self.method = method
         self.n_features, self.dtype = points.shape[1], points.dtype
         self._reporter = HalfSpaceReporter(points, int(leaf_size), method)
-        self.leaf_size = self._reporter.leaf_size
 
     def __len__(self):
         return len(self._reporter)
@@ -86,6 +86,10 @@ class HalfSpaceIndex:
     @property
     def method_(self):
         return self._reporter.method
+
+    @property
+    def leaf_size(self):
+        return self._reporter.leaf_size
 
     def query(self, normals, thresholds, *, return_work=False):
         """Report the points beyond each half-space.

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Kernels over lists of firing (neuron, sample) pairs: who fires, outputs, gradients and steps.
 
 A firing pattern is stored neuron by neuron, in compressed rows that may have gaps:
@@ -193,7 +192,7 @@ def firing_of_candidates(const real[:, ::1] X, const real[:, ::1] W, candidates,
     cdef List one
     starts, fired = np.zeros(lists.n_rows, dtype=np.int64), np.zeros(lists.n_rows, dtype=np.int64)
     cdef int64_t[::1] starts_view = starts, fired_view = fired
-    if lists.n_items == 0:
+    if lists.n_items == 0 or X.shape[0] == 0:  # lists may have room for samples that there are not
         return starts, fired
     rows.data, rows.padded = &X[0, 0], X.shape[1]
     for block in prange(n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(listed(&lists) * rows.padded)):

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Lists that stand in one array with gaps between them, what is done to lists, and how far neurons have moved."""
 import numpy as np
 

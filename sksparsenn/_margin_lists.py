@@ -180,7 +180,8 @@ class MaintainedLists:
             listed = self._scan(sampled).n_listed / len(sampled) * n_neurons
             # Twice while the lists are gathered; then the lists, and who fires with which product.
             needed = listed * 1.5 * (8 + W.itemsize)
-            require_memory(needed, f"margin lists over {n_samples} samples and {n_neurons} neurons")
+            purpose = f"margin lists over {n_samples} samples and {n_neurons} neurons"
+            require_memory(needed, purpose, "raise the threshold or take fewer neurons, or use another search")
         # Some billions of pairs at a time, so that an interruption is heeded between them.
         rows = max(1, PAIRS_AT_ONCE // max(n_samples, 1))
         store.fill([self._scan(policy.rows[k : k + rows]) for k in range(0, max(n_neurons, 1), rows)])

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Nodes that stand for all samples of theirs: lists of them, sums over them, and the passes over what is beside them.
 
 A sample tree has `n_leaves` leaves, a power of two, each of `leaf_size` consecutive samples.  Node 1 is the root,

@@ -206,7 +206,7 @@ def minimum_eigenvalue(X, *, shift, threshold=None):
             f"rows of X have lengths from {lengths.min():.4g} to {lengths.max():.4g}, and the bounds hold for unit "
             "length only: transform X by SphereLift, or divide each row by its length."
         )
-    require_memory(16 * len(X) ** 2, f"the smallest eigenvalue of a {len(X)} x {len(X)} kernel")
+    require_memory(16 * len(X) ** 2, f"the smallest eigenvalue of a {len(X)} x {len(X)} kernel", "use fewer samples")
     kernel = shifted_ntk_kernel(X, shift=threshold)
     value = float(eigh(kernel, eigvals_only=True, subset_by_index=[0, 0], overwrite_a=True)[0])
     delta = data_separability(X)

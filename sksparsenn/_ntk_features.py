@@ -338,7 +338,9 @@ class ShiftedNTKFeatures(SphereLift):
         index = np.int32 if max(nonzeros, *shape) <= np.iinfo(np.int32).max else np.int64
         entries = nonzeros if self.sparse_output else nonzeros + shape[0] * shape[1]
         n_bytes = entries * lifted.itemsize + nonzeros * np.dtype(index).itemsize
-        require_memory(n_bytes, f"a matrix of {len(X)} x {width * d} features, {nonzeros} of them not zero,")
+        purpose = f"a matrix of {len(X)} x {width * d} features, {nonzeros} of them not zero,"
+        dense = "" if self.sparse_output else "set sparse_output=True, "
+        require_memory(n_bytes, purpose, f"{dense}transform fewer samples at a time, or lower width")
         values = np.repeat(lifted.rows[:, :d] / lifted.dtype.type(np.sqrt(width)), counts, axis=0)
         columns = neurons[:, None].astype(index) * index(d) + np.arange(d, dtype=index)
         indptr = np.append(0, np.cumsum(counts * d)).astype(index)

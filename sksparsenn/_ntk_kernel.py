@@ -147,7 +147,8 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
         raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: give rows of the same features.")
     dtype = np.result_type(X, Y)
     copies = 8 * (X.size if symmetric else X.size + Y.size)
-    require_memory(len(X) * len(Y) * dtype.itemsize + copies, f"a kernel of {len(X)} x {len(Y)} entries")
+    n_bytes = len(X) * len(Y) * dtype.itemsize + copies
+    require_memory(n_bytes, f"a kernel of {len(X)} x {len(Y)} entries", "use fewer rows")
     out = np.empty((len(X), len(Y)), dtype=dtype)
     rows = Rows.of(X)
     columns = rows if symmetric else Rows.of(Y)

@@ -45,7 +45,8 @@ class NystromSolver(PreconditionedSolver):
                 self.rank = max(FIRST_RANK, self.rank // 2)
         rank = min(self.rank, self.system.size)
         size = self.system.size
-        require_memory(24 * rank * size, f"a Nystrom approximation of rank {rank} and order {size} (solver='nystrom')")
+        purpose = f"a Nystrom approximation of rank {rank} and order {size} (solver='nystrom')"
+        require_memory(24 * rank * size, purpose, "raise shift or lower width")
         self.values, self.basis = nystrom_approximation(self.system, rank, self.random_state)
 
     def carried_over(self, before):

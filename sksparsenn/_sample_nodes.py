@@ -57,7 +57,7 @@ class SampleTree:
         n_significant = samples.n_significant
         # The samples in order; while they are ordered, three copies in single precision.
         needed = rows.nbytes + 3 * 4 * n_samples * n_significant
-        require_memory(needed, f"a tree over {n_samples} samples of {n_significant} features")
+        require_memory(needed, f"a tree over {n_samples} samples", "use search='brute' or fewer samples")
         self.order = order_by_halving(rows[:, :n_significant], self.leaf_size, np.float32)
         ordered = aligned_zeros(rows.shape, rows.dtype)
         np.take(rows, self.order, axis=0, out=ordered)

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Points against many half-spaces at once, in cache-sized blocks.
 
 Points are packed in blocks, coordinate by coordinate, so that one vector holds the

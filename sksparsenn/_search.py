@@ -211,8 +211,8 @@ def make_search(name, samples, W, threshold, *, in_batches, all_move=True, forwa
     return SEARCHES[name](samples, W, threshold)
 
 
-def require_training_memory(samples, width, *, validates=False):
+def require_training_memory(samples, width, n_features, *, validates=False):
     """Raise MemoryError, before anything is allocated, if what training needs beyond the search would not fit."""
     arrays = samples.arrays_in_training + validates * samples.arrays_in_validation
     n_bytes = arrays * width * samples.shape[1] * samples.itemsize
-    require_memory(n_bytes, f"training {width} neurons on {samples.n_features} features")
+    require_memory(n_bytes, f"training {width} neurons on {n_features} features", "lower width")

@@ -38,7 +38,8 @@ class SketchSolver(PreconditionedSolver):
         size = self.system.size
         n_rows = np.ceil(self.sketch_size * size)  # infinite if that overflows
         memory = 8 * size * (n_rows + 2 * size)
-        require_memory(memory, f"a sketch of {n_rows:.0f} rows of order {size} (solver='sketch')")
+        purpose = f"a sketch of {n_rows:.0f} rows of order {size} (solver='sketch')"
+        require_memory(memory, purpose, "use solver='nystrom' or lower sketch_size or width")
         sketched = self.sketch(self.system, int(n_rows), self.random_state)
         self.undamped = upper_factor(sketched.T)
 

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Kernels over lists of (neuron, sample) pairs where samples are sparse: who fires, scans, gradients and steps.
 
 Sample i is x_i = sum_p values[p] e_columns[p] - offsets[i] * direction, over its entries p from indptr[i] to

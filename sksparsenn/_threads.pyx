@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """How many threads a parallel loop takes: by its work, and by what the user and the machine allow.
 
 Results never depend on this number.  It follows OMP_NUM_THREADS and threadpoolctl, the CPU quota of a

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The tables of a tournament: products at the bottom, the largest of `fan_out` entries above them.
 
 Level 0 of sample i holds its products with all neurons; entry j of level k + 1 is

@@ -24,7 +24,8 @@ class Tournament:
         while widths[-1] > self.fan_out:
             widths.append(-(-widths[-1] // self.fan_out**2) * self.fan_out)
         self.nbytes = self.n_samples * sum(widths) * X.dtype.itemsize
-        require_memory(self.nbytes, f"a MaxTree over {self.n_samples} samples and {self.n_neurons} neurons")
+        purpose = f"a MaxTree over {self.n_samples} samples and {self.n_neurons} neurons"
+        require_memory(self.nbytes, purpose, "take fewer of either, or use another search")
         self.levels = [np.full((self.n_samples, width), -np.inf, dtype=X.dtype) for width in widths]
         self.update(np.arange(self.n_neurons), W)
 

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The tree of half-space reporting: points ordered by medians, nodes bounded, half-spaces answered.
 
 Points are cut by medians into leaves of equal size.  Leaf ``l`` keeps its points in

@@ -154,12 +154,12 @@ def test_large_tables_have_larger_leaves():
 
 
 def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
-    X = np.ones((1000, 8))
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 100_000)
+    X = np.ones((50_000, 8))
+    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 5_000_000)
     # 8 columns of eight bytes, and three of four.
-    with pytest.raises(MemoryError, match=r"a tree over 1000 samples of 8 features needs 0\.2 MB of memory"):
+    with pytest.raises(MemoryError, match=r"a tree over 50000 samples needs 8\.0 MB of .*: use search='brute' or"):
         SampleTree(DenseSamples(X))
-    SampleTree(DenseSamples(X[:500]))
+    SampleTree(DenseSamples(X[:25_000]))
 
 
 # ---------------------------------------------------------------------------------------

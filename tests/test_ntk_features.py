@@ -133,11 +133,14 @@ def test_features_approach_the_kernel():
 
 
 def test_memory_is_refused_before_it_is_allocated(monkeypatch):
-    X = unit_rows(50, 3)
-    features = ShiftedNTKFeatures(32, shift=0.0).fit(X)
-    monkeypatch.setattr(_memory, "available_memory", lambda: 10_000)
-    with pytest.raises(MemoryError, match=r"a matrix of 50 x 128 features, \d+ of them not zero, needs"):
+    X = unit_rows(1000, 3)
+    features = ShiftedNTKFeatures(512, shift=0.0).fit(X)
+    monkeypatch.setattr(_memory, "available_memory", lambda: 5_000_000)
+    refused = r"a matrix of 1000 x 2048 features, \d+ of them not zero, needs [\d.]+ MB .* available: "
+    with pytest.raises(MemoryError, match=refused + "transform fewer samples"):
         features.transform(X)
+    with pytest.raises(MemoryError, match=refused + "set sparse_output=True, transform fewer"):
+        features.set_params(sparse_output=False).transform(X)
 
 
 def test_rows_of_zeros_have_no_features():
