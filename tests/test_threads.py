@@ -315,7 +315,7 @@ STARTED = """
 import numpy as np
 import sys
 from sksparsenn import SparseShiftedReLURegressor, _threads
-X = np.random.default_rng(0).standard_normal((3000, 4))
+X = np.random.default_rng(0).standard_normal((20_000, 4))
 SparseShiftedReLURegressor(1024, max_iter=2, random_state=0).fit(X, X[:, 0])
 counts = [_threads.threads_of({work})]
 if sys.platform == "linux":
