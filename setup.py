@@ -40,7 +40,7 @@ EXACT = ["-ffp-contract=off"]
 SCAN = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 COMMON = [*(["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]), "-Wno-psabi", "-Wno-unused-function"]
 
-HEADERS = sorted(glob("sksparsenn/simd/*.h"))
+HEADERS = sorted(glob("sksparsenn/_compiled/simd/*.h"))
 
 
 def openmp_flags():
@@ -118,9 +118,10 @@ class BuildExt(build_ext):
 
 
 def extension(name, c_sources, flags):
+    """A module with the C sources that it is linked with, which are in `simd`."""
     return Extension(
         f"sksparsenn.{name}",
-        sources=[f"sksparsenn/{name}.pyx", *c_sources],
+        sources=[f"sksparsenn/{name.replace('.', '/')}.pyx", *(f"sksparsenn/_compiled/simd/{c}" for c in c_sources)],
         depends=HEADERS,
         extra_compile_args=COMMON + flags,
     )
@@ -135,7 +136,7 @@ def cythonized(extensions):
     record = Path("build/cython.json")
     settings = {"version": Cython.__version__, "directives": DIRECTIVES}
     same_settings = record.exists() and json.loads(record.read_text()) == settings
-    declarations = [Path(name) for name in glob("sksparsenn/*.pxd")]
+    declarations = [Path(name) for name in glob("sksparsenn/**/*.pxd", recursive=True)]
     for made in extensions if same_settings else []:
         pyx = Path(made.sources[0])
         c_file = pyx.with_suffix(".c")
@@ -153,16 +154,16 @@ if __name__ == "__main__":
         cmdclass={"build_ext": BuildExt},
         ext_modules=cythonized(
             [
-                extension("_threads", [], EXACT),
-                extension("_kernels", ["sksparsenn/simd/exact.c"], EXACT),
-                extension("_scan", ["sksparsenn/simd/scan.c"], SCAN),
-                extension("_tree", ["sksparsenn/simd/ids.c"], EXACT),
-                extension("_tournament", [], EXACT),
-                extension("_sparse", ["sksparsenn/simd/sparse.c"], EXACT),
-                extension("_lists", ["sksparsenn/simd/distance.c"], EXACT),
-                extension("_nodes", [], EXACT),
-                extension("_gram", ["sksparsenn/simd/gram.c"], EXACT),
-                extension("_cholesky", [], EXACT),
+                extension("_utils.threads", [], EXACT),
+                extension("_compiled.kernels", ["exact.c"], EXACT),
+                extension("_compiled.scan", ["scan.c"], SCAN),
+                extension("_tree", ["ids.c"], EXACT),
+                extension("_compiled.tournament", [], EXACT),
+                extension("_compiled.sparse", ["sparse.c"], EXACT),
+                extension("_compiled.lists", ["distance.c"], EXACT),
+                extension("_compiled.nodes", [], EXACT),
+                extension("_compiled.gram", ["gram.c"], EXACT),
+                extension("_compiled.cholesky", [], EXACT),
             ]
         ),
     )

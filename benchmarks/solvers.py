@@ -8,7 +8,7 @@ otherwise; later steps have less of it, and take more inner iterations.  What is
 an iteration asks of a solver: to take in a new Jacobian, and a step.  "s" columns are those of
 a solver without a past, "again s" of one that meets the same Jacobian once more and so may keep
 its preconditioner, as it does for most iterations.  Columns beside them are what
-`sksparsenn._solver_choice` predicts, the inner iterations, and how far the step lies from
+`sksparsenn._solvers.choice` predicts, the inner iterations, and how far the step lies from
 Cholesky's, relative to its length.
 
 The first rows have their smaller system on the kernel side (samples and outputs), the others
@@ -25,16 +25,16 @@ from sklearn.utils import check_random_state
 from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
 from benchmarks.figures import numbers, panels, plain
 from benchmarks.tables import write_table
-from sksparsenn._blas_threads import single_blas_thread
-from sksparsenn._cholesky_solver import CholeskySolver
-from sksparsenn._inputs import Lift
-from sksparsenn._jacobian import Jacobian
-from sksparsenn._network import Network, initial_weights
-from sksparsenn._nystrom import NystromSolver
-from sksparsenn._sketched_qr import SketchSolver
-from sksparsenn._solver_choice import Sizes, choose_solver, nanoseconds
-from sksparsenn._systems import smaller_system
-from sksparsenn._trust_region import FIRST_DAMPING
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.lift import Lift
+from sksparsenn._solvers.choice import Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.jacobian import Jacobian
+from sksparsenn._solvers.nystrom import NystromSolver
+from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._solvers.systems import smaller_system
+from sksparsenn._training.trust_region import FIRST_DAMPING
+from sksparsenn._utils.blas_threads import single_blas_thread
 
 # Samples, features (without the constant coordinate), outputs, width.
 KERNEL_SIDE = [

@@ -34,9 +34,9 @@ from benchmarks.common import argument_parser, in_fresh_process, measured, media
 from benchmarks.figures import bars, lines, numbers, panels, score_against_cost
 from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._firing import Candidates, Lists, Step
-from sksparsenn._inputs import Lift
-from sksparsenn._network import Network, initial_weights
+from sksparsenn._network.firing import Candidates, Lists, Step
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.lift import Lift
 
 N_TOPICS = 20
 TOUCHING = {"momentum": 0.0, "alpha": 0.0, "fit_intercept": False}

@@ -38,7 +38,7 @@ from benchmarks.common import (
 from benchmarks.figures import panels, plain
 from benchmarks.tables import write_table
 from sksparsenn import SketchedGaussNewtonRegressor
-from sksparsenn._inputs import Standardiser
+from sksparsenn._samples.lift import Standardiser
 
 # No ridge, for the race is about training error, and no end but the rival's loss: regularisation and stopping rules
 # do not matter here.  Everything else that bears on speed is fixed, so that the race does not change with defaults.

@@ -18,19 +18,19 @@ from libc.math cimport INFINITY, fabs, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from sksparsenn._kernels cimport dot_strided, real
-from sksparsenn._scan cimport (
+from sksparsenn._compiled.kernels cimport dot_strided, real
+from sksparsenn._compiled.scan cimport (
     FANOUT, IntList, assemble, block_points, classify_children, euclidean_norm, free_lists, may_overflow, reserve,
     rounding, scan_leaf, tiny,
 )
-from sksparsenn._threads cimport threads_for
+from sksparsenn._utils.threads cimport threads_for
 
 cdef extern from *:
     int count_bits "__builtin_popcountll"(uint64_t bits) nogil
     int trailing_zeros "__builtin_ctzll"(uint64_t bits) nogil
     void prefetch "__builtin_prefetch"(const void *address) nogil
 
-cdef extern from "simd/kernels.h" nogil:
+cdef extern from "_compiled/simd/kernels.h" nogil:
     void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n)
     void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which)
     int64_t drain_ids(uint64_t *words, uint64_t *summary, int64_t n_summary, int32_t *out)

@@ -38,7 +38,7 @@ def small_loops_take_threads():
     """A loop takes a thread for every operation, as many as are allowed."""
     from threadpoolctl import threadpool_limits
 
-    from sksparsenn import _threads
+    from sksparsenn._utils import threads as _threads
 
     before = _threads.operations_worth_a_thread(1.0)
     with threadpool_limits(2):

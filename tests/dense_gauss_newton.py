@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import dense_twin
 import numpy as np
 
-from sksparsenn._network import initial_weights
+from sksparsenn._network.network import initial_weights
 
 FIRST_DAMPING = 0.1  # in units of the weighted mean of the tangent kernel's diagonal
 MOMENTUM = 0.95  # the part of the last step that damping pulls towards

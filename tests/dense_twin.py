@@ -7,7 +7,7 @@ automatic one has its own tests.
 
 import numpy as np
 
-from sksparsenn._halving import order_by_halving
+from sksparsenn._samples.order import order_by_halving
 
 LOSS_DERIVATIVES = {
     "squared_error": lambda r: r,

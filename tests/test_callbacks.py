@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV
 
-import sksparsenn._callbacks
+import sksparsenn._estimators.callbacks
 from sksparsenn import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
@@ -65,7 +65,7 @@ def test_older_versions_train_without():
     from sklearn.utils.fixes import parse_version
 
     assert supported == (parse_version(sklearn.__version__) >= parse_version("1.9"))
-    progress = sksparsenn._callbacks.Progress(object(), None, None, None, 3, None, None)
+    progress = sksparsenn._estimators.callbacks.Progress(object(), None, None, None, 3, None, None)
     progress.begin_iteration()
     assert progress.end_iteration(None) is False
     progress.end(None)

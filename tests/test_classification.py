@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksparsenn import SketchedGaussNewtonClassifier, SparseShiftedReLUClassifier
-from sksparsenn._losses import LogLoss, classification_loss, probabilities, probabilities_of_means
-from sksparsenn._search import SEARCHES
+from sksparsenn._network.losses import LogLoss, classification_loss, probabilities, probabilities_of_means
+from sksparsenn._search.searches import SEARCHES
 
 CLASSIFIERS = {
     "gd": SparseShiftedReLUClassifier(60, shift=0.8, max_iter=40, random_state=0),

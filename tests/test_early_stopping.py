@@ -155,7 +155,7 @@ def test_divergence_is_told_as_such_with_validation_too(rate, dtype):
 
 
 def test_outputs_that_overflow_score_worst():
-    from sksparsenn._early_stopping import EarlyStopping
+    from sksparsenn._training.early_stopping import EarlyStopping
 
     class Outputs:
         """A search, and its candidates, for networks whose outputs are given."""

@@ -21,7 +21,7 @@ from sksparsenn import (
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
-from sksparsenn._search import SEARCHES
+from sksparsenn._search.searches import SEARCHES
 
 SOLVERS = ("auto", "cholesky", "sketch", "nystrom")
 INSTANCES = [
@@ -136,7 +136,7 @@ def test_a_row_is_predicted_the_same_in_any_batch(diabetes, monkeypatch):
     whole = model.predict(X)
     np.testing.assert_array_equal(whole, np.concatenate([model.predict(X[i : i + 1]) for i in range(len(X))]))
     np.testing.assert_array_equal(whole[::-1], model.predict(X[::-1]))
-    monkeypatch.setattr("sksparsenn._network.PAIRS_AT_ONCE", 128 * 50)  # chunks of 50 rows
+    monkeypatch.setattr("sksparsenn._network.network.PAIRS_AT_ONCE", 128 * 50)  # chunks of 50 rows
     np.testing.assert_array_equal(whole, model.predict(X))
     assert model.predict(X[:1]).shape == (1,)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-import sksparsenn._memory
+import sksparsenn._utils.memory
 from sksparsenn import SketchedGaussNewtonRegressor
 
 
@@ -66,8 +66,8 @@ def test_memory_is_refused_before_allocation(solver, monkeypatch):
         width=256, shift=1.0, solver=solver, sketch="sparse_sign", sketch_size=4.0, search="brute", init="gaussian",
         fit_intercept=False, max_iter=1, random_state=0,
     )  # fmt: skip
-    monkeypatch.setattr(sksparsenn._memory, "NEVER_REFUSED", 0)
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: available)
+    monkeypatch.setattr(sksparsenn._utils.memory, "NEVER_REFUSED", 0)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: available)
     message = rf"{purpose} \(solver='{solver}'\) needs [\d.,]+ MB of memory, and [\d.]+ MB are available: .*lower"
     tracemalloc.start()
     try:
@@ -79,13 +79,13 @@ def test_memory_is_refused_before_allocation(solver, monkeypatch):
     assert peak < max(available, 6e6)  # what a fit of this size needs beside its solver is below 6 MB
     with pytest.raises(NotFittedError):
         model.predict(X)
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 10 * available)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 10 * available)
     model.fit(X, y)
 
 
 def test_a_sketch_beyond_all_numbers_is_refused(monkeypatch):
     """300 times the sketch's size overflows."""
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 1e12)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 1e12)
     model = SketchedGaussNewtonRegressor(width=256, shift=0.5, solver="sketch", sketch_size=1e307, max_iter=1)
     with pytest.raises(MemoryError, match=r"a sketch of inf rows of order 300 \(solver='sketch'\) needs inf GB"):
         model.fit(*table(300))
@@ -196,7 +196,7 @@ def test_interruption_ends_a_fit_and_keeps_the_last_one(again, solver):
 
 def test_a_factor_is_interrupted_between_tiles():
     """The compiled loop asks for signals: what a handler raises comes out of it, the lower triangle still whole."""
-    from sksparsenn._cholesky import cholesky_upper
+    from sksparsenn._compiled.cholesky import cholesky_upper
 
     n = 2000
     A = np.eye(n) + np.tril(np.full((n, n), 0.25), -1)

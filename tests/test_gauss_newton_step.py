@@ -9,24 +9,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sksparsenn._blas_threads import single_blas_thread
-from sksparsenn._cholesky import cholesky_upper, fill_upper
-from sksparsenn._cholesky_solver import CholeskySolver
-from sksparsenn._firing import Lists
-from sksparsenn._jacobian import Jacobian
-from sksparsenn._kernels import common_pairs
-from sksparsenn._network import Network
-from sksparsenn._nystrom import NystromSolver
-from sksparsenn._points import padded_rows
-from sksparsenn._problem import LinearModel
-from sksparsenn._samples import DenseSamples
-from sksparsenn._search import SEARCHES, make_search
-from sksparsenn._sketch import SKETCHES
-from sksparsenn._sketched_qr import SketchSolver
-from sksparsenn._solution import Singular
-from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
-from sksparsenn._triangles import damped_factor, upper_factor
-from sksparsenn._trust_region import moved_network, predicted_decrease, whole_step
+from sksparsenn._compiled.cholesky import cholesky_upper, fill_upper
+from sksparsenn._compiled.kernels import common_pairs
+from sksparsenn._network.firing import Lists
+from sksparsenn._network.network import Network
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._search.choice import make_search
+from sksparsenn._search.searches import SEARCHES
+from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.jacobian import Jacobian
+from sksparsenn._solvers.nystrom import NystromSolver
+from sksparsenn._solvers.sketch import SKETCHES
+from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._solvers.solution import Singular
+from sksparsenn._solvers.systems import KernelSystem, NormalSystem, smaller_system
+from sksparsenn._solvers.triangles import damped_factor, upper_factor
+from sksparsenn._training.problem import LinearModel
+from sksparsenn._training.trust_region import moved_network, predicted_decrease, whole_step
+from sksparsenn._utils.blas_threads import single_blas_thread
 
 # Sums of at most a few hundred products of numbers of the order of one.
 ROUNDING = 1e-11

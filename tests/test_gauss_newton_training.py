@@ -9,8 +9,8 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sksparsenn import SketchedGaussNewtonRegressor
-from sksparsenn._blas_threads import single_blas_thread
-from sksparsenn._search import make_search
+from sksparsenn._search.choice import make_search
+from sksparsenn._utils.blas_threads import single_blas_thread
 
 SEARCHES = ("margin", "max_tree", "brute")
 SOLVERS = {
@@ -106,7 +106,7 @@ def test_training_agrees_with_dense_twin(setting):
 @pytest.fixture
 def rash(monkeypatch):
     """Hardly any damping at the start, in the twin too: the first steps go too far and are taken back."""
-    for module in ("sksparsenn._trust_region", "dense_gauss_newton"):
+    for module in ("sksparsenn._training.trust_region", "dense_gauss_newton"):
         monkeypatch.setattr(f"{module}.FIRST_DAMPING", 1e-3)
     return {"output_scale": 0.1, "alpha": 0.01}
 
@@ -340,7 +340,7 @@ def witnessed(monkeypatch):
         witnesses.append(Witness(*args, **kwargs))
         return witnesses[-1]
 
-    monkeypatch.setattr("sksparsenn._gauss_newton.make_search", make_witness)
+    monkeypatch.setattr("sksparsenn._estimators.gauss_newton.make_search", make_witness)
 
     def fit(model, X, y):
         model.fit(X, y)

@@ -11,13 +11,13 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpa
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._lists
-import sksparsenn._margin_lists
-import sksparsenn._memory
+import sksparsenn._compiled.lists
+import sksparsenn._search.margin_lists
+import sksparsenn._utils.memory
 from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
-from sksparsenn._margin_lists import MaintainedLists, SampleLists
-from sksparsenn._points import padded_rows
-from sksparsenn._samples import DenseSamples
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._search.margin_lists import MaintainedLists, SampleLists
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -120,7 +120,7 @@ def test_margins_are_not_narrowed_below_what_movement_has_used_up(dtype):
 def test_first_lists_may_be_built_in_pieces(monkeypatch):
     X, W = make_points("gaussian", 0, 30, 4, np.float64), make_points("gaussian", 1, 50, 4, np.float64)
     whole = MarginLists(X, W, 1.0)
-    monkeypatch.setattr(sksparsenn._margin_lists, "PAIRS_AT_ONCE", 7 * 30)
+    monkeypatch.setattr(sksparsenn._search.margin_lists, "PAIRS_AT_ONCE", 7 * 30)
     pieces = MarginLists(X, W, 1.0)
     assert pieces.n_listed == whole.n_listed
     for _ in range(5):
@@ -167,8 +167,8 @@ def test_neurons_that_keep_their_direction_are_scanned_less_often():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_lists_that_outgrow_their_places_move_to_gaps_or_to_a_larger_array(dtype, monkeypatch):
-    close_gaps, closed = sksparsenn._lists.close_gaps, []
-    monkeypatch.setattr(sksparsenn._lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
+    close_gaps, closed = sksparsenn._compiled.lists.close_gaps, []
+    monkeypatch.setattr(sksparsenn._compiled.lists, "close_gaps", lambda *lists: (closed.append(1), close_gaps(*lists)))
     X, W = make_points("gaussian", 0, 2000, 5, dtype), make_points("gaussian", 1, 60, 5, dtype)
     lists, arrays = MarginLists(X, W, 5.0, margin=0.3), set()
     kept = []  # so that no two arrays have the same id
@@ -329,7 +329,7 @@ def test_samples_may_be_changed_by_whoever_passed_them():
 
 def test_lists_too_long_for_memory_are_refused(monkeypatch):
     X, W = make_points("gaussian", 0, 1000, 2, np.float64), make_points("gaussian", 1, 1000, 2, np.float64)
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 2_000_000)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 2_000_000)
     with pytest.raises(MemoryError, match=r"1000 samples and 1000 neurons needs .* MB of memory, and 2\.0") as refused:
         MarginLists(X, W, -1e6)
     # Everything fires: a million pairs, with a number of four and a product of eight bytes each, and room to spare.

@@ -13,18 +13,18 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._memory
-import sksparsenn._sample_nodes
-import sksparsenn._search
+import sksparsenn._network.sample_nodes
+import sksparsenn._search.choice
+import sksparsenn._utils.memory
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._firing import Lists, Step
-from sksparsenn._halving import order_by_halving
-from sksparsenn._network import Network, initial_weights
-from sksparsenn._points import padded_rows
-from sksparsenn._sample_nodes import SampleTree
-from sksparsenn._samples import DenseSamples
-from sksparsenn._scan import EXCEPTION, LEAF, points_beyond
-from sksparsenn._search import MarginNodeSearch
+from sksparsenn._compiled.scan import EXCEPTION, LEAF, points_beyond
+from sksparsenn._network.firing import Lists, Step
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._network.sample_nodes import SampleTree
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.order import order_by_halving
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._search.searches import MarginNodeSearch
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -155,7 +155,7 @@ def test_large_tables_have_larger_leaves():
 
 def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
     X = np.ones((50_000, 8))
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 5_000_000)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 5_000_000)
     # 8 columns of eight bytes, and three of four.
     with pytest.raises(MemoryError, match=r"a tree over 50000 samples needs 8\.0 MB of .*: use search='brute' or"):
         SampleTree(DenseSamples(X))
@@ -328,7 +328,7 @@ def test_threads_do_not_change_a_bit(small_loops_take_threads):
 @pytest.fixture
 def in_small_tables(monkeypatch):
     """Nodes even where they do not pay."""
-    monkeypatch.setattr(sksparsenn._search, "FEW_SAMPLES", 0)
+    monkeypatch.setattr(sksparsenn._search.choice, "FEW_SAMPLES", 0)
 
 
 @pytest.mark.parametrize("params", [{}, {"loss": "huber", "threshold": 0.6}, {"init": "gaussian", "momentum": 0.0}])
@@ -373,7 +373,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
     X, y = load_diabetes(return_X_y=True)
     fits = []
     for smallest in (leaf, 8):
-        monkeypatch.setattr(sksparsenn._sample_nodes, "SMALLEST_LEAF", smallest)
+        monkeypatch.setattr(sksparsenn._network.sample_nodes, "SMALLEST_LEAF", smallest)
         fits.append(SparseShiftedReLURegressor(100, shift=0.3, max_iter=40, tol=0, random_state=0).fit(X, y))
     np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, atol=1e-10)
 
@@ -381,7 +381,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
 def test_samples_that_leave_no_bits_for_flags_take_single_pairs(monkeypatch):
     X, y = clustered(np.random.default_rng(5), 2100, 4), np.arange(2100.0)
     for most, grouped in ((2099, False), (2100, True)):
-        monkeypatch.setattr(sksparsenn._search, "MANY_SAMPLES", most)
+        monkeypatch.setattr(sksparsenn._search.searches, "MANY_SAMPLES", most)
         model = SparseShiftedReLURegressor(20, shift=0.5, max_iter=2, random_state=0).fit(X, y)
         assert model.nodes_visited_curve_.any() == grouped
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpacked
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._memory
+import sksparsenn._utils.memory
 from sksparsenn import MaxTree
-from sksparsenn._points import padded_rows
-from sksparsenn._samples import DenseSamples
-from sksparsenn._search import SEARCHES
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._search.searches import SEARCHES
 
 dtypes = st.sampled_from(FLOATS)
 kinds = st.sampled_from(sorted(KINDS))
@@ -189,7 +189,7 @@ def test_memory_is_what_nbytes_says(dtype):
 
 
 def test_too_large_a_tree_is_refused_before_it_is_allocated(monkeypatch):
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 300_000_000)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 300_000_000)
     X, W = np.ones((1000, 2)), np.ones((100_000, 2))
     tracemalloc.start()
     # 8 bytes for each of 10^8 products, and an eighth, a 64th, ... for the maxima: 914 million.
@@ -202,7 +202,7 @@ def test_too_large_a_tree_is_refused_before_it_is_allocated(monkeypatch):
 
 
 def test_where_the_system_tells_nothing_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: None)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: None)
     assert MaxTree(np.ones((1, 1)), np.ones((1, 1))).query(0, 0.0).tolist() == [0]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksparsenn import HalfSpaceIndex, SparseShiftedReLUClassifier, SparseShiftedReLURegressor, _memory
+from sksparsenn import HalfSpaceIndex, SparseShiftedReLUClassifier, SparseShiftedReLURegressor
+from sksparsenn._utils import memory as _memory
 
 UNLIMITED = 9223372036854771712
 

@@ -15,8 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, SVR
 
-from sksparsenn import _memory
-from sksparsenn._orthant import orthant_probability
+from sksparsenn._utils import memory as _memory
 from sksparsenn.ntk import (
     ShiftedNTKFeatures,
     SphereLift,
@@ -25,6 +24,7 @@ from sksparsenn.ntk import (
     minimum_eigenvalue,
     shifted_ntk_kernel,
 )
+from sksparsenn.ntk._orthant import orthant_probability
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
 SIGMAS = 5

@@ -17,8 +17,9 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparsenn import SparseShiftedReLURegressor, _memory
-from sksparsenn._firing import Candidates
+from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn._network.firing import Candidates
+from sksparsenn._utils import memory as _memory
 from sksparsenn.ntk import ShiftedNTKFeatures, SphereLift, shifted_ntk_kernel
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.
@@ -111,7 +112,7 @@ def test_features_in_chunks(diabetes, monkeypatch):
     features = ShiftedNTKFeatures(40, random_state=0).fit(diabetes[0])
     whole, searched = features.transform(diabetes[0]), []
     firing = Candidates.firing
-    monkeypatch.setattr("sksparsenn._ntk_features.PAIRS_AT_ONCE", 120)
+    monkeypatch.setattr("sksparsenn.ntk._features.PAIRS_AT_ONCE", 120)
     def counted(candidates, *args):
         searched.append(len(candidates.points))
         return firing(candidates, *args)

@@ -215,8 +215,8 @@ def test_parts_of_a_stream_weigh_their_samples():
 
 
 def test_each_sample_of_a_part_is_visited_once():
-    from sksparsenn._batches import SinglePass
-    from sksparsenn._problem import Problem
+    from sksparsenn._training.batches import SinglePass
+    from sksparsenn._training.problem import Problem
 
     rng = np.random.default_rng(0)
     targets, shares = rng.standard_normal((23, 1)), rng.dirichlet(np.ones(23))

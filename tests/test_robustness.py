@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-import sksparsenn._memory
+import sksparsenn._utils.memory
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._search import SEARCHES
+from sksparsenn._search.searches import SEARCHES
 
 
 def table(n=300, d=5, seed=0):
@@ -85,10 +85,10 @@ def test_divergence_names_the_parameter(solver):
 def test_memory_is_refused_before_allocation(search, monkeypatch):
     X, y = table(2000)
     # With a gigabyte free both fit; with five megabytes neither does.
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 5_000_000)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 5_000_000)
     with pytest.raises(MemoryError, match=r"needs [\d.,]+ [MG]B of memory, and 5\.0 MB are available"):
         SparseShiftedReLURegressor(4096, shift=0.5, search=search, max_iter=1).fit(X, y)
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 1_000_000_000)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 1_000_000_000)
     SparseShiftedReLURegressor(4096, shift=0.5, search=search, max_iter=1).fit(X, y)
 
 
@@ -100,7 +100,7 @@ def test_a_max_tree_of_terabytes_is_refused():
 
 def test_memory_is_known_here():
     """On every system that the package supports: were it unknown, nothing would be refused."""
-    assert 10**7 < sksparsenn._memory.available_memory() < 10**15
+    assert 10**7 < sksparsenn._utils.memory.available_memory() < 10**15
 
 
 @pytest.mark.parametrize("search", SEARCHES)

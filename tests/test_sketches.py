@@ -5,20 +5,20 @@ import pytest
 from scipy.linalg import hadamard, solve_triangular
 from scipy.stats import binom
 
-from sksparsenn._blas_threads import single_blas_thread
-from sksparsenn._cholesky_solver import CholeskySolver
-from sksparsenn._firing import Firing
-from sksparsenn._iterations import conjugate_gradients, gradient_iteration, norm
-from sksparsenn._jacobian import Jacobian
-from sksparsenn._network import Network, initial_weights
-from sksparsenn._nystrom import NystromSolver, nystrom_approximation, pivoted_cholesky
-from sksparsenn._points import padded_rows
-from sksparsenn._preconditioned import PreconditionedSolver
-from sksparsenn._samples import DenseSamples
-from sksparsenn._sketch import NONZEROS, SKETCHES, walsh_hadamard
-from sksparsenn._sketched_qr import SketchSolver
-from sksparsenn._systems import KernelSystem, NormalSystem, smaller_system
-from sksparsenn._triangles import damped_factor, upper_factor
+from sksparsenn._network.firing import Firing
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.iterations import conjugate_gradients, gradient_iteration, norm
+from sksparsenn._solvers.jacobian import Jacobian
+from sksparsenn._solvers.nystrom import NystromSolver, nystrom_approximation, pivoted_cholesky
+from sksparsenn._solvers.preconditioned import PreconditionedSolver
+from sksparsenn._solvers.sketch import NONZEROS, SKETCHES, walsh_hadamard
+from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._solvers.systems import KernelSystem, NormalSystem, smaller_system
+from sksparsenn._solvers.triangles import damped_factor, upper_factor
+from sksparsenn._utils.blas_threads import single_blas_thread
 
 SYSTEMS = {"kernel": KernelSystem, "normal": NormalSystem}
 
@@ -151,7 +151,7 @@ def test_the_sketch_of_a_network_is_s_times_a(sketch, n_outputs, system, monkeyp
     jacobian, factors = network_jacobian(12, 5, 15, n_outputs, 0.4)
     S = drawn(sketch, len(factors[system]), 24, seed=7)
     for entries in (1 << 23, 24 * 5 * 4, 1):
-        monkeypatch.setattr("sksparsenn._sketch.ENTRIES_AT_ONCE", entries)
+        monkeypatch.setattr("sksparsenn._solvers.sketch.ENTRIES_AT_ONCE", entries)
         sketched = SKETCHES[sketch](SYSTEMS[system](jacobian), 24, np.random.RandomState(7))
         np.testing.assert_allclose(sketched.T, S @ factors[system], rtol=0, atol=1e-13)
 

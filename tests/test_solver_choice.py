@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import sksparsenn._solver_choice
+import sksparsenn._solvers.choice
 from sksparsenn import SketchedGaussNewtonRegressor
-from sksparsenn._solver_choice import Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.choice import Sizes, choose_solver, nanoseconds
 
 ENOUGH = 10**15
 
 
 def chosen(monkeypatch, available, *sizes):
-    monkeypatch.setattr(sksparsenn._solver_choice, "available_memory", lambda: available)
+    monkeypatch.setattr(sksparsenn._solvers.choice, "available_memory", lambda: available)
     return choose_solver(Sizes(*sizes), 4.0)
 
 
@@ -65,7 +65,7 @@ def test_costs_grow_with_the_problem():
 def test_auto_takes_the_solver_that_the_model_names(name, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        sksparsenn._solver_choice, "choose_solver", lambda problem, *others: asked.append(problem) or name
+        sksparsenn._solvers.choice, "choose_solver", lambda problem, *others: asked.append(problem) or name
     )
     X = np.random.default_rng(0).standard_normal((40, 3))
     model = SketchedGaussNewtonRegressor(

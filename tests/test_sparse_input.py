@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._memory
+import sksparsenn._utils.memory
 from sksparsenn import (
     HalfSpaceIndex,
     MarginLists,
@@ -26,11 +26,11 @@ from sksparsenn import (
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
-from sksparsenn._inputs import Lift, in_canonical_order
-from sksparsenn._margin_lists import MaintainedLists, SampleLists
-from sksparsenn._search import SEARCHES, SPARSE_SEARCHES
-from sksparsenn._sparse_samples import SparseSamples
-from sksparsenn._sparse_table import columns_to_centre, mean_and_spread
+from sksparsenn._samples.lift import Lift, in_canonical_order
+from sksparsenn._samples.sparse import SparseSamples
+from sksparsenn._samples.sparse_table import columns_to_centre, mean_and_spread
+from sksparsenn._search.margin_lists import MaintainedLists, SampleLists
+from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 
 KINDS_OF_ARRAY = ("array", "matrix")
 seeds = st.integers(0, 2**32 - 1)
@@ -454,7 +454,7 @@ def test_a_row_is_predicted_the_same_in_any_batch(monkeypatch):
     whole = model.predict(X)
     np.testing.assert_array_equal(whole, np.concatenate([model.predict(X[[i]]) for i in range(X.shape[0])]))
     np.testing.assert_array_equal(whole[::-1], model.predict(X[::-1]))
-    monkeypatch.setattr("sksparsenn._network.PAIRS_AT_ONCE", 128 * 7)  # chunks of seven rows
+    monkeypatch.setattr("sksparsenn._network.network.PAIRS_AT_ONCE", 128 * 7)  # chunks of seven rows
     np.testing.assert_array_equal(whole, model.predict(X))
 
 
@@ -501,7 +501,7 @@ def test_memory_is_counted_and_refused_before_allocation(dtype, monkeypatch):
     # All of its neurons leave their margins at some step, and steps both succeed and fail.
     model = SparseShiftedReLURegressor(64, shift=0.5, max_iter=30, random_state=0)
     counted = []
-    monkeypatch.setattr("sksparsenn._search.require_memory", lambda n_bytes, *_: counted.append(n_bytes))
+    monkeypatch.setattr("sksparsenn._search.choice.require_memory", lambda n_bytes, *_: counted.append(n_bytes))
     tracemalloc.start()
     try:
         model.fit(X, y)
@@ -513,7 +513,7 @@ def test_memory_is_counted_and_refused_before_allocation(dtype, monkeypatch):
     assert peak <= 1.1 * counted[0]
     assert peak >= 0.7 * counted[0]
     monkeypatch.undo()
-    monkeypatch.setattr(sksparsenn._memory, "available_memory", lambda: 6 * weights)
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 6 * weights)
     with pytest.raises(MemoryError, match=r"training 64 neurons on 20000 features needs [\d.]+ MB of .*: lower width"):
         model.fit(X, y)
 

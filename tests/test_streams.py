@@ -8,8 +8,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
 
 from sksparsenn import SparseShiftedReLUClassifier, SparseShiftedReLURegressor
-from sksparsenn._inputs import Lift, Standardiser
-from sksparsenn._streams import Moments, StreamRate, joined_lift
+from sksparsenn._samples.lift import Lift, Standardiser
+from sksparsenn._training.streams import Moments, StreamRate, joined_lift
 
 
 def standardised(X, y):

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
-from sksparsenn._firing import Candidates, Lists
-from sksparsenn._network import Network, initial_weights
-from sksparsenn._samples import DenseSamples
+from sksparsenn._network.firing import Candidates, Lists
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.dense import DenseSamples
 from sksparsenn.ntk import shifted_ntk_kernel
 
 # Gaussian events below are missed by at most this many standard deviations: probability about 6e-7 a comparison.

@@ -24,7 +24,7 @@ from sksparsenn import (
     SparseShiftedReLURegressor,
     _threads,
 )
-from sksparsenn._search import SEARCHES
+from sksparsenn._search.searches import SEARCHES
 
 MODELS = {
     "regressor": SparseShiftedReLURegressor(64, max_iter=4, random_state=0),
@@ -287,7 +287,7 @@ import numpy as np
 import sys
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
-from sksparsenn import _threads
+from sksparsenn._utils import threads as _threads
 free = _threads.threads_of({work})
 with threadpool_limits(1):
     print(free, _threads.threads_of({work}), cpu_count(only_physical_cores=True))
@@ -314,7 +314,8 @@ def test_threads_that_the_user_names_win_over_the_cores():
 STARTED = """
 import numpy as np
 import sys
-from sksparsenn import SparseShiftedReLURegressor, _threads
+from sksparsenn import SparseShiftedReLURegressor
+from sksparsenn._utils import threads as _threads
 X = np.random.default_rng(0).standard_normal((20_000, 4))
 SparseShiftedReLURegressor(1024, max_iter=2, random_state=0).fit(X, X[:, 0])
 counts = [_threads.threads_of({work})]

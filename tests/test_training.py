@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sksparsenn import SparseShiftedReLURegressor
-from sksparsenn._search import SEARCHES
+from sksparsenn._search.searches import SEARCHES
 
 STEPS = 25
 
@@ -188,7 +188,7 @@ def test_output_rules(average):
 
 def test_random_iterate_is_uniform():
     """Over many seeds of the rule alone each of five steps is kept about equally often."""
-    from sksparsenn._averages import RandomIterate
+    from sksparsenn._training.averages import RandomIterate
 
     counts = np.zeros(5)
     for seed in range(2000):
@@ -226,7 +226,7 @@ def test_a_step_that_is_taken_back_is_no_divergence():
     """An automatic step that ends at infinity is undone and tried smaller; only a bad start cannot be mended."""
     from types import SimpleNamespace
 
-    from sksparsenn._step_sizes import refuse_divergence
+    from sksparsenn._training.step_sizes import refuse_divergence
 
     options = SimpleNamespace(learning_rate="auto", momentum=0.9)
     state = SimpleNamespace(loss_curve=[0.5, np.inf], best_loss=0.5, learning_rate=1.0)

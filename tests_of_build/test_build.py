@@ -49,10 +49,11 @@ class Folder:
     def __init__(self, path):
         self.path = path
         package = path / "sksparsenn"
-        package.mkdir()
-        for name in ("setup.py", "sksparsenn/_threads.pyx", "sksparsenn/_threads.pxd"):
+        (package / "_utils").mkdir(parents=True)
+        for name in ("setup.py", "sksparsenn/_utils/threads.pyx", "sksparsenn/_utils/threads.pxd"):
             shutil.copy(SOURCES / name, path / name)
-        (package / "__init__.py").touch()
+        for folder in (package, package / "_utils"):
+            (folder / "__init__.py").touch()
         (package / "_probe.pyx").write_text(PROBE)
         (path / "build.py").write_text(BUILD)
 
@@ -79,7 +80,7 @@ class Folder:
         return run.stdout
 
     def evaluate(self, module, expression):
-        return self.python("-c", f"from sksparsenn import {module} as m; print({expression})").strip()
+        return self.python("-c", f"import sksparsenn.{module} as m; print({expression})").strip()
 
     def checks_bounds(self):
         program = (
@@ -146,32 +147,30 @@ def test_debug_checks_bounds_and_does_not_optimise(folder):
 
 
 def test_no_module_has_directives_of_its_own():
-    modules = [*SOURCES.glob("sksparsenn/*.pyx"), *SOURCES.glob("sksparsenn/*.pxd")]
+    modules = [*SOURCES.glob("sksparsenn/**/*.pyx"), *SOURCES.glob("sksparsenn/**/*.pxd")]
     assert modules
     for path in modules:
         assert "# cython:" not in path.read_text(), path
 
 
 def test_a_second_build_compiles_what_has_changed(folder):
-    folder.build("_threads,_probe")
+    folder.build("_utils.threads,_probe")
     folder.grow_old()
-    output, calls = folder.build("_threads,_probe")
+    output, calls = folder.build("_utils.threads,_probe")
     assert "ythonizing" not in output
     assert not calls
     probe = folder.path / "sksparsenn" / "_probe.pyx"
     probe.write_text(PROBE.replace("text[i]", "2 * text[i]"))
-    output, calls = folder.build("_threads,_probe")
+    output, calls = folder.build("_utils.threads,_probe")
     assert [line for line in output.splitlines() if "ythonizing" in line] == ["[1/1] Cythonizing sksparsenn/_probe.pyx"]
     assert calls
-    assert not any("_threads" in call for call in calls)
+    assert not any("threads" in call for call in calls)
     assert folder.evaluate("_probe", "m.at(b'a', 0)") == str(2 * ord("a"))
 
 
 def test_without_compiled_modules_the_sources_say_what_to_do(tmp_path):
     package = tmp_path / "sksparsenn"
-    package.mkdir()
-    for path in SOURCES.glob("sksparsenn/*.py*"):
-        shutil.copy(path, package)
+    shutil.copytree(SOURCES / "sksparsenn", package, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__"))
     run = subprocess.run([sys.executable, "-c", "import sksparsenn"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1] == (

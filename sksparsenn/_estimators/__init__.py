@@ -1,0 +1,1 @@
+"""What users fit: estimators validate, dispatch to training, and store the result as arrays."""

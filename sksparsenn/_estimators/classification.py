@@ -1,0 +1,91 @@
+"""Classification: the face of classifiers, labels, scores and probabilities of classes."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sksparsenn._estimators.targets import Labels
+from sksparsenn._network.losses import probabilities, probabilities_of_means
+
+
+def _has_probabilities(estimator):
+    if estimator.loss != "hinge":
+        return True
+    raise AttributeError(
+        "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
+        "or wrap the estimator in CalibratedClassifierCV."
+    )
+
+
+class Classification(ClassifierMixin):
+    """A network whose outputs stand for classes."""
+
+    _target_kind = Labels
+
+    def _new_targets(self, y, classes=None):
+        return Labels.of(y, self.loss, self.class_weight, classes)
+
+    def _fitted_targets(self):
+        return Labels(self.loss, self.classes_, self.class_weight, self._units())
+
+    def decision_function(self, X):
+        """Scores of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one score a sample, positive for ``classes_[1]``.  For
+            ``loss="log_loss"`` the logarithm of the odds, or of unnormalised probabilities.
+        """
+        check_is_fitted(self)
+        scores = self._units().inverse(self._network_outputs(X))
+        return scores.ravel() if len(self.classes_) == 2 else scores
+
+    def predict(self, X):
+        """Predict labels: the class with the largest score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        scores = self.decision_function(X)
+        places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[places]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X):
+        """Probabilities of the classes, for the log loss and the squared error.
+
+        For ``loss="log_loss"`` they are those whose likelihood is trained; for
+        "squared_error", which is least at the mean of the labels 2 p - 1, the scores plus one, but
+        not less than zero, divided by their sum over the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows sum to one.
+        """
+        scores = self.decision_function(X)
+        return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))

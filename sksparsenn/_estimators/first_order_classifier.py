@@ -1,0 +1,374 @@
+"""SparseShiftedReLUClassifier: a wide shifted-ReLU network that tells classes apart."""
+
+from sksparsenn._estimators.classification import Classification
+from sksparsenn._estimators.first_order import SparseShiftedReLU
+from sksparsenn._network.losses import CLASSIFICATION_LOSSES
+from sksparsenn._utils.sklearn import StrOptions, _fit_context
+
+
+class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
+    """A classifier: a wide two-layer network with shifted ReLU, trained by gradient descent on the neurons that fire.
+
+    Of ``width`` hidden neurons, only a small share fires on any sample.  Training
+    finds exactly those, by geometric search, and computes with nothing else: the
+    weights are those of a dense implementation, at a cost per step that grows slower
+    than the width.
+
+    Samples are lifted to the unit sphere: with c the weighted mean of X and u the
+    constant ``intercept_scaling`` times the root mean square of ||x - c||,
+    ``x -> (x - c, u) / ||(x - c, u)||``.  For two classes the network has one output,
+    whose positive values stand for the second; for more, one for each class.  All share
+    hidden neurons and the search for those that fire::
+
+        f_o(x) = offset_o + output_scale / sqrt(width) * sum_r a_ro (<w_r, x> - shift)
+                 over the neurons r that fire: <w_r, x> > threshold.
+
+    Training changes the hidden weights W, never the signs a_ro, to minimise::
+
+        1 / S * sum_i s_i loss(f(x_i), y_i) + alpha * t / (2 S) * ||W - W_0||^2,
+
+    where s_i are the sample weights times those of their classes, S their sum, W_0 the
+    initial weights and t the weighted mean of the tangent kernel's diagonal at the start,
+    output_scale^2 / width times the number of neurons that fire on a sample.  With
+    labels y_io of +1 for a sample's class (for two classes: for the second) and -1 else,
+    loss is
+
+    - "log_loss": log(1 + exp(-y f)) for two classes; for more log(sum_o exp(f_o)) less
+      the f_o of the sample's class.  The offsets are the log-odds, or the logarithms, of
+      the weighted shares of the classes;
+    - "hinge": sum_o max(0, 1 - y_o f_o).  The offset is -1 for classes of less than half
+      of the weight, else 1;
+    - "squared_error": sum_o 1/2 (f_o - y_o)^2 with f and y in standard units, the offsets
+      the means of the labels.
+
+    Parameters
+    ----------
+    width : int, default=1024
+        Number of hidden neurons; even for ``init="paired"``.
+
+    shift : "auto" or float >= 0, default="auto"
+        Shift b of the ReLU.  "auto" is sqrt(0.4 ln width), for which about
+        width^0.8 neurons fire on a sample at the start [1]_.
+
+    threshold : float, default=None
+        A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
+        None means threshold = shift, the activation of the papers.  A larger number
+        (a truncated ReLU) lets fewer neurons fire without changing the values of
+        those that do; a smaller one is refused.
+
+    solver : {"gd", "sgd"}, default="gd"
+        "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
+        them with replacement, with probability proportional to their weight, and an
+        iteration is an epoch: as many batches as make up the number of samples [2]_.
+
+    search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
+        How the firing neurons are found.  All searches are exact: the same neurons
+        fire for the same weights.  They differ in time and memory.
+
+        - "margin": lists of the samples near each neuron's threshold, see
+          `MarginLists`; with solver "gd", more than 2,048 dense samples and one
+          output, samples that stand close together are taken at once where a neuron
+          fires on all of them for sure, so that fewer inner products may be computed
+          than pairs fire;
+        - "data": a static half-space index over the samples [1]_ (Algorithm 3);
+        - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
+          [2]_ (Algorithm 1), see `HalfSpaceIndex`;
+        - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
+        - "brute": all pairs, in cache-sized blocks.
+
+        Sparse X takes "margin" and "brute".
+
+        "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
+        `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
+        if a tree over the initial weights pays, which takes few features.
+
+    loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
+        All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
+        squared error mostly led to the better classes and the log loss to the better
+        probabilities.
+
+    alpha : float >= 0, default=0.1
+        Strength of the ridge towards the initial weights, relative to the mean
+        diagonal of the tangent kernel.
+
+    output_scale : float > 0, default=2.0
+        Factor B of the output [2]_.  A large one keeps the weights near their start, the regime of
+        the tangent kernel; a small one lets them travel and learn features.
+
+    init : {"paired", "gaussian"}, default="paired"
+        w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
+        the weights of the first and opposite signs, so that f = 0 at the start [2]_.
+
+    learning_rate : "auto" or float > 0, default="auto"
+        Step size.  "auto" starts from 1 / lambda_max of sum_i s_i / S J_i^T J_i
+        (found by power iteration over firing pairs); with solver "gd" and a smooth
+        loss it is then adapted to what steps do: see Notes.
+
+    momentum : float in [0, 1), default=0.99
+
+    nesterovs_momentum : bool, default=True
+
+    batch_size : int, default=200
+        Samples drawn, with replacement, for a step of solver "sgd": no more than there are
+        distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
+
+    max_iter : int, default=500
+        Largest number of iterations: steps of "gd", epochs of "sgd".
+
+    tol : float >= 0, default=1e-6
+        Training stops when the loss has not fallen by tol below its best for
+        ``n_iter_no_change`` iterations in a row; for "sgd" and losses with a kink, when the
+        mean loss of that many iterations has not fallen by tol below that of as many
+        before.  With early stopping it also stops when the validation score has not risen
+        by tol above its best.
+
+    n_iter_no_change : int, default=10
+        Iterations without such a change after which training stops.
+
+    early_stopping : "auto" or bool, default="auto"
+        Whether to score the network on validation samples after every iteration and to
+        keep the weights with the best score.  True holds out ``validation_fraction`` of
+        the samples unless `fit` is given some; "auto" validates only if it is.
+
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the samples to hold out.
+
+    average : {"last", "mean", "random"}, default="last"
+        Which weights to keep: those after the last step, the mean over all steps, or
+        those after a uniformly random step, the rule analysed in [2]_.
+
+    fit_intercept : bool, default=True
+        Whether to centre X, append the constant coordinate, and start from the offsets.
+        Without, rows of X are only divided by their length, and scores start at zero.
+
+    intercept_scaling : float > 0, default=1.0
+        The constant coordinate in units of the root mean square length of centred rows.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which those of their samples are multiplied.  "balanced"
+        makes all classes weigh the same.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights, batches and the random step.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the last fit's weights and units.  If that had
+        warm_start=True as well, the same data and the same parameters (max_iter, tol and
+        n_iter_no_change may differ), training goes on exactly where it stopped, velocity
+        and random numbers included: twice 10 iterations are 20, bit for bit, and so are
+        curves and ``n_iter_``.
+
+    verbose : bool or int, default=False
+        Whether to print a line per iteration.
+
+    Attributes
+    ----------
+    hidden_weights_ : ndarray of shape (width, n_lifted)
+        Trained weights w_r, in lifted coordinates: the features, then the constant.
+
+    initial_weights_ : ndarray of shape (width, n_lifted)
+        The weights at the start, W_0.  Neurons with similar ones follow each other.
+
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    output_weights_ : ndarray of shape (width, n_outputs)
+        Output signs a_ro.
+
+    shift_, threshold_ : float
+        The numbers in use.
+
+    learning_rate_ : float
+        The step size at the end.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        Objective before each step (mean over an epoch's batches for "sgd").
+
+    firing_fraction_curve_ : ndarray of shape (n_iter_,)
+        Share of the pairs (neuron, sample) that fired.
+
+    pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
+        Work of the search in each iteration: inner products computed, tree nodes
+        tested or taken whole, neurons whose samples were searched anew.
+
+    search_ : str
+        The search that was used.
+
+    validation_scores_ : ndarray of shape (n_iter_,)
+        With early stopping: accuracy on the validation samples after each iteration.
+
+    best_validation_score_ : float
+        The largest of these.
+
+    best_iteration_ : int
+        The number of iterations after which it was reached, at least 1.
+
+    stop_reason_ : {"tol", "validation", "callback", "max_iter"}
+        Why training ended: by `tol` or by the validation score for ``n_iter_no_change``
+        iterations; because a callback asked for it; or after `max_iter` iterations.
+
+    n_iter_ : int
+        Iterations run.
+
+    n_features_in_ : int
+        Features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had names that are all strings.
+
+    Raises
+    ------
+    ValueError
+        For input that cannot be used, and if training diverges: the message says
+        what was wrong and what to change.
+    MemoryError
+        If the search would not fit into memory; the message names the amount.
+
+    See Also
+    --------
+    HalfSpaceIndex, MaxTree, MarginLists : The searches by themselves.
+
+    Notes
+    -----
+    Departures from the papers:
+
+    1. Samples are centred and lifted; the papers assume unit samples, and treat one
+       output.
+    2. Steps carry momentum by default.  With ``learning_rate="auto"`` and solver "gd",
+       a step that raised the loss drops the velocity and estimates lambda_max anew; one
+       that raised it by more than a tenth is taken back and the rate halved.
+    3. For "sgd" with ``learning_rate="auto"`` the rate is s / (beta + (s - 1) lambda_max)
+       with s the batch size and beta the largest diagonal entry of the tangent kernel
+       over 1 - momentum, both measured on the first batch (after Ma, Bassily and Belkin,
+       2018); for the hinge it falls with the square root of the steps taken.
+       `partial_fit` measures both on every part, for as many rows as a step takes.
+    4. Margin lists are not in the papers, nor is adding up by groups of samples.
+
+    float32 input is computed in float32, all other in float64.  Results are the same
+    bits for any number of threads; for another search they are the same bits, or, where
+    samples are taken in groups, the same up to rounding.
+
+    References
+    ----------
+    .. [1] Z. Song, S. Yang and R. Zhang, "Does Preprocessing Help Training
+       Over-parameterized Neural Networks?", NeurIPS 2021.
+    .. [2] L. Qin, Z. Song and Y. Yang, "Efficient SGD Neural Network Training via
+       Sublinear Activated Neuron Identification", 2023.
+    .. [3] Y. Deng, H. Hu, Z. Song, O. Weinstein and D. Zhuo, "Training
+       Overparametrized Neural Networks in Sublinear Time", ITCS 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sksparsenn import SparseShiftedReLUClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), SparseShiftedReLUClassifier(random_state=0))
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    True
+    >>> model.predict_proba(X_test[:3]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
+        **SparseShiftedReLU._parameter_constraints,
+        "loss": [StrOptions(set(CLASSIFICATION_LOSSES))],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        width=1024,
+        *,
+        shift="auto",
+        threshold=None,
+        solver="gd",
+        search="auto",
+        loss="squared_error",
+        alpha=0.1,
+        output_scale=2.0,
+        init="paired",
+        learning_rate="auto",
+        momentum=0.99,
+        nesterovs_momentum=True,
+        batch_size=200,
+        max_iter=500,
+        tol=1e-6,
+        n_iter_no_change=10,
+        average="last",
+        early_stopping="auto",
+        validation_fraction=0.1,
+        fit_intercept=True,
+        intercept_scaling=1.0,
+        class_weight=None,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+    ):
+        self.width = width
+        self.shift = shift
+        self.threshold = threshold
+        self.solver = solver
+        self.search = search
+        self.loss = loss
+        self.alpha = alpha
+        self.output_scale = output_scale
+        self.init = init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.average = average
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train on a part of a stream, each sample of which is visited once.
+
+        Units, which are the centre and size of X and the offsets of the scores, are those of all rows so
+        far until 200 distinct rows have come, with targets that differ; then they stay.  A step
+        is sized by the rows that it takes and the steepest rows so far: a part may be a single
+        row.  Nothing of a sample is kept.  A step of ``solver="sgd"`` takes ``batch_size``
+        samples, one of "gd" the whole part; ``search="auto"`` finds who fires by an index over
+        the weights or a scan, without a list for any sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array} of shape (n_samples, n_features)
+
+        y : array-like of shape (n_samples,)
+
+        classes : array-like of shape (n_classes,), optional
+            All labels of the stream; has to be given in the first call.  For the log loss a
+            class of which no sample has come is taken to have a share of 0.001.
+
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self : object
+            Estimator after one more iteration.
+        """
+        if not hasattr(self, "hidden_weights_") and classes is None:
+            raise ValueError("the first call of partial_fit needs classes: the labels of the whole stream.")
+        if hasattr(self, "hidden_weights_") and classes is not None and set(classes) != set(self.classes_):
+            raise ValueError(f"classes={list(classes)} differ from those of the first call, {self.classes_.tolist()}.")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs the shares of the classes in the whole stream: give their weights "
+                "as a dictionary, or use sample_weight."
+            )
+        return self._partial_fit(X, y, sample_weight, classes)

@@ -1,0 +1,151 @@
+"""Second-order training: Gauss-Newton over firing pairs, for the regressor and the classifier."""
+
+from numbers import Real
+from time import perf_counter
+
+import numpy as np
+
+from sksparsenn._estimators.base import BaseShiftedReLU
+from sksparsenn._estimators.callbacks import Progress
+from sksparsenn._search.choice import make_search
+from sksparsenn._solvers.choice import AutomaticSolver
+from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
+from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._solvers.systems import require_moderate_units
+from sksparsenn._training.problem import Problem
+from sksparsenn._training.resuming import recall
+from sksparsenn._training.trust_region import Options, State, train
+from sksparsenn._utils.blas_threads import single_blas_thread
+from sksparsenn._utils.sklearn import Interval, OneOf, StrOptions, _fit_context
+
+# What is recorded of an iteration and kept as a curve of the same name.
+CURVES = (
+    "damping", "accepted", "inner_iterations", "residual", "neurons_moved", "pairs_changed", "firing_fraction",
+)  # fmt: skip
+
+
+class SketchedGaussNewton(BaseShiftedReLU):
+    """What SketchedGaussNewtonRegressor and SketchedGaussNewtonClassifier share."""
+
+    _shift_share = 0.48
+    _residual = NYSTROM_RESIDUAL
+    """Where solver "nystrom" stops."""
+
+    _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
+        **BaseShiftedReLU._parameter_constraints,
+        "solver": [StrOptions({"auto", "sketch", "cholesky", "nystrom"})],
+        "sketch": [StrOptions({"sparse_sign", "srht", "gaussian"})],
+        "sketch_size": [Interval(Real, 1, None, closed="left")],
+        "iterative_solver": [StrOptions({"cg", "gradient"})],
+        "search": [StrOptions({"auto", "max_tree", "margin", "brute"})],
+        "damping": [StrOptions({"adaptive"}), OneOf(Real, {0})],
+    }
+
+    @single_blas_thread()
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.  float32 networks are evaluated in float32; steps are computed in float64.
+
+        y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
+            Targets or labels.
+
+        sample_weight : array-like of shape (n_samples,), optional
+            A sample of weight 2 counts as two samples.
+
+        X_val, y_val : array-like, optional
+            Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
+            same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+
+        sample_weight_val : array-like of shape (n_validation_samples,), optional
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        with self._unchanged_on_failure():
+            # Validate, hold out, lift, initialise.
+            continues = self._continues()
+            held_out = X_val, y_val, sample_weight_val
+            start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
+            network, total_weight = start.network, float(start.weights.sum())
+            require_moderate_units(network.output_scale, start.weights, network.weights.dtype)
+            search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
+            problem = Problem(start.samples, start.y, start.weights, start.targets.make_loss(), search, total_weight)
+            options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
+            state = State(network, start.anchor)
+            resumes = bool(start.memory)
+            recall(start.memory, state, start.early_stopping)
+
+            # Search, forward, loss, step, maintain.
+            progress = Progress(
+                self, X, y, sample_weight, self.max_iter,
+                lambda state: self._fitted(start, state.point.network.weights),
+                self._line(start.early_stopping, self.n_iter_ if resumes else 0),
+            )  # fmt: skip
+            solver = self._make_solver(start.random_state)
+            kept = train(problem, state, solver, options, start.early_stopping, progress)
+
+            # Store.
+            vars(self).update(self._fitted(start, kept))
+            self.search_, self.solver_ = search.name, solver.name
+            self._store_history(state, total_weight, resumes)
+            self._store_validation(start.early_stopping)
+            last_weights = state.point.network.weights
+            self._training = self._memory(start, last_weights, kept, state) if self.warm_start else {}
+            progress.end(state)
+        return self
+
+    def _make_solver(self, random_state):
+        """The solver of that name; for "auto" one that chooses for each Jacobian."""
+        random_state = np.random.RandomState(random_state.randint(2**31 - 1))
+
+        def make(name):
+            if name == "cholesky":
+                return CholeskySolver()
+            if name == "nystrom":
+                return NystromSolver(random_state, self._residual)
+            return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
+
+        return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
+
+    def _store_history(self, state, total_weight, resumes):
+        """The record of iterations as one array for each quantity, after that of the fit this one goes on from."""
+        history = state.history
+        curves = {f"{name}_curve_": np.array([getattr(step, name) for step in history]) for name in CURVES}
+        curves["objective_curve_"] = np.array([step.objective for step in history])
+        work_curve = [step.work for step in history]
+        if resumes:
+            curves = {name: np.concatenate([getattr(self, name), curve]) for name, curve in curves.items()}
+            work_curve = self._work_curve() + work_curve
+        vars(self).update(curves)
+        self._store_work(work_curve)
+        self.loss_curve_ = self.objective_curve_ / total_weight
+        self.objective_ = state.point.objective(state.ridge)
+        self.n_iter_ = len(self.objective_curve_)
+        self.stop_reason_ = state.stop_reason
+
+    def _line(self, early_stopping, n_before):
+        """What to print after an iteration, if verbose."""
+        if not self.verbose:
+            return None
+        begin = perf_counter()
+
+        def line(state):
+            step = state.history[-1]
+            score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
+            objective = state.point.objective(state.ridge)
+            return (
+                f"iteration {n_before + len(state.history)}: objective {objective:.6g}, {score}"
+                f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
+                f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
+                f"{perf_counter() - begin:.2f} s"
+            )
+
+        return line

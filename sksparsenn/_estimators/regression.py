@@ -1,0 +1,46 @@
+"""Regression: the face of regressors, predictions in the user's units."""
+
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sksparsenn._estimators.targets import Numbers
+
+
+class Regression(RegressorMixin):
+    """A network whose outputs stand for numbers."""
+
+    _target_kind = Numbers
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _new_targets(self, y, classes=None):
+        return Numbers.of(y, self._loss_name())
+
+    def _fitted_targets(self):
+        return Numbers(self._loss_name(), self._single_output, self._units())
+
+    def _loss_name(self):
+        return getattr(self, "loss", "squared_error")  # no parameter of Gauss-Newton
+
+    def predict(self, X):
+        """Predict targets.
+
+        Rows are evaluated in chunks of bounded memory; a row's prediction does not
+        depend on the rows predicted with it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the precision that the model was fitted in.
+        """
+        check_is_fitted(self)
+        y = self._units().inverse(self._network_outputs(X))
+        return y.ravel() if self._single_output else y

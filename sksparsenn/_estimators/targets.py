@@ -1,0 +1,172 @@
+"""Numbers and Labels: what y means to a network, from the user's targets to the loss, and from outputs back.
+
+Both have the same face.  A fit makes one from y, sets its `units` from the samples it trains on, and from the fitted
+attributes of an estimator the same one can be made again.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from sksparsenn._network.losses import REGRESSION_LOSSES, class_shares_as_scores, classification_loss
+from sksparsenn._samples.lift import Standardiser
+
+
+@dataclass
+class Numbers:
+    """Targets of a regressor: a number for each output, which the network computes in standard units."""
+
+    loss: str
+    single_output: bool
+    """Whether y was a vector, as predictions are then."""
+    units: Standardiser | None = None
+
+    checks: ClassVar = {"multi_output": True, "y_numeric": True}
+    """Arguments of `validate_data`."""
+    stratifies: ClassVar = False
+    """Whether samples held out have the shares of the targets' values."""
+
+    @classmethod
+    def of(cls, y, loss):
+        """Return the targets of which y are examples."""
+        return cls(loss, y.ndim == 1)
+
+    @property
+    def fitted_attributes(self):
+        """Attributes of an estimator from which these targets can be made again."""
+        return {"_single_output": self.single_output}
+
+    def make_loss(self):
+        """Return the loss."""
+        return REGRESSION_LOSSES[self.loss]
+
+    def encode(self, y):
+        """Return targets as a float64 matrix with a column for each output."""
+        y = np.asarray(y, dtype=np.float64)
+        if not np.isfinite(y).all():
+            raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
+        return y.reshape(len(y), -1)
+
+    def balanced(self, y, weights):
+        """Return the weights of samples in the objective: their own."""
+        return weights
+
+    def units_of(self, encoded, shares, centred):
+        """Return standard units: the weighted mean, and the root mean square around it."""
+        return Standardiser.fit(encoded, shares, centred)
+
+    def units_of_moments(self, moments):
+        """Return the same units from the `Moments` of encoded targets."""
+        return moments.units
+
+    def for_loss(self, encoded, dtype):
+        """Return what the loss compares outputs with: targets in standard units."""
+        return self.units(encoded, dtype)
+
+    def score(self, outputs, encoded, weights):
+        """Return R2 of outputs, averaged over targets."""
+        if len(encoded) < 2:
+            raise ValueError(
+                "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
+                "or give more by X_val and y_val."
+            )
+        return r2_score(encoded, self.units.inverse(outputs), sample_weight=weights)
+
+
+@dataclass
+class Labels:
+    """Targets of a classifier: an output for two classes, positive for the second; else an output for each class."""
+
+    loss: str
+    classes: np.ndarray
+    class_weight: dict | str | None = None
+    units: Standardiser | None = None
+
+    checks: ClassVar = {}
+    stratifies: ClassVar = True
+
+    @classmethod
+    def of(cls, y, loss, class_weight, classes=None):
+        """Return the targets of which y are examples; `classes`, if given, names all labels of a stream."""
+        check_classification_targets(y)
+        known = np.unique(y) if classes is None else np.unique(classes)
+        if classes is not None and len(known) < 2:
+            raise ValueError(f"classes={list(classes)} names fewer than two classes: give all labels of the stream.")
+        if len(known) < 2:
+            raise ValueError(
+                f"y holds one class only, {known.tolist()}, among the samples that weigh something: "
+                "a classifier needs at least two classes."
+            )
+        return cls(loss, known, class_weight)
+
+    @property
+    def fitted_attributes(self):
+        """Attributes of an estimator from which these targets can be made again."""
+        return {"classes_": self.classes}
+
+    def make_loss(self):
+        """Return the loss on labels, with the scores that outputs of zero stand for."""
+        return classification_loss(self.loss, self.units.mean)
+
+    def encode(self, y):
+        """Return labels as a float64 matrix of signs: +1 in the column of a sample's class, else -1."""
+        places = np.searchsorted(self.classes, y)
+        unknown = self.classes[np.minimum(places, len(self.classes) - 1)] != y
+        if unknown.any():
+            raise ValueError(
+                f"y holds labels that are not among the classes: {np.unique(y[unknown]).tolist()} "
+                f"not in {self.classes.tolist()}."
+            )
+        if len(self.classes) == 2:
+            return 2.0 * places[:, None] - 1
+        return 2.0 * (places[:, None] == np.arange(len(self.classes))) - 1
+
+    def balanced(self, y, weights):
+        """Return the weights of samples in the objective: their own times those of their classes."""
+        if self.class_weight is None:
+            return weights
+        places = np.searchsorted(self.classes, y)
+        if isinstance(self.class_weight, str):  # "balanced": all classes weigh the same, whatever their samples weigh
+            totals = np.bincount(places, weights, minlength=len(self.classes))
+            factors = weights.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, 1))
+        else:
+            factors = compute_class_weight(self.class_weight, classes=self.classes, y=y)
+        weights = weights * factors[places]
+        if not weights.sum() > 0:
+            raise ValueError(f"class_weight={self.class_weight!r} leaves no sample a positive weight.")
+        return weights
+
+    def units_of(self, encoded, shares, centred):
+        """Return standard units for the squared error; elsewhere shifts by the constant scores of least loss."""
+        if self.loss == "squared_error":
+            return Standardiser.fit(encoded, shares, centred)
+        return self._shifts(shares @ (encoded > 0), centred)
+
+    def units_of_moments(self, moments):
+        """Return the same units from the `Moments` of encoded targets; without intercept these have mean zero."""
+        if self.loss == "squared_error":
+            return moments.units
+        return self._shifts((1 + moments.mean) / 2, centred=bool(moments.mean.any()))
+
+    def _shifts(self, class_shares, centred):
+        offset = class_shares_as_scores(class_shares) if self.loss == "log_loss" else np.sign(class_shares - 0.5)
+        return Standardiser(offset if centred else np.zeros_like(offset), np.ones_like(offset))
+
+    def for_loss(self, encoded, dtype):
+        """Return what the loss compares outputs with: signs in standard units for the squared error, else signs."""
+        if self.loss == "squared_error":
+            return self.units(encoded, dtype)
+        return np.ascontiguousarray(encoded, dtype=dtype)
+
+    def score(self, outputs, encoded, weights):
+        """Return the accuracy of outputs."""
+        scores = self.units.inverse(outputs)
+        if scores.shape[1] == 1:
+            right = (scores > 0) == (encoded > 0)
+        else:
+            right = scores.argmax(axis=1) == encoded.argmax(axis=1)
+        return np.average(right.ravel(), weights=weights)

@@ -1,0 +1,108 @@
+"""From a table to the unit sphere, and from targets to standard units.
+
+The papers assume samples of length one and targets of the order of one.  Samples are
+centred, given a constant coordinate and divided by their length, which loses nothing:
+the constant coordinate of a row tells how long it was.  The result does not change when
+all of X is shifted or multiplied by a number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._samples.sparse import SparseSamples
+from sksparsenn._samples.sparse_table import canonical, mean_and_spread
+from sksparsenn._samples.sparse_table import in_canonical_order as sparse_rows_in_canonical_order
+
+# Rows lifted at a time, so that temporary copies stay small.
+ROWS_AT_ONCE = 1 << 15
+
+
+class Lift(NamedTuple):
+    """x -> (x - centre, constant) / ||(x - centre, constant)||; without a constant coordinate if it is None."""
+
+    centre: np.ndarray
+    constant: float | None
+
+    spread: float = np.inf
+    """Root mean square length of the centred rows that this was fitted to, for `columns_to_centre`."""
+
+    @classmethod
+    def fit(cls, X, shares, fit_intercept, intercept_scaling):
+        """Centre at the weighted mean; the constant is intercept_scaling times the root mean square length."""
+        if not fit_intercept:
+            return cls(np.zeros(X.shape[1]), None, 0.0)
+        if issparse(X):
+            centre, spread, unit = mean_and_spread(canonical(X), shares)
+            return cls(centre, intercept_scaling * (spread or unit), spread)
+        unit = float(np.abs(X).max()) or 1.0  # so that squares neither overflow nor vanish
+        centre = shares @ (X / unit)
+        squares = sum(shares[rows] @ (((X[rows] / unit) - centre) ** 2).sum(axis=1) for rows in _slices(len(X)))
+        spread = float(np.sqrt(squares))
+        return cls(centre * unit, intercept_scaling * (spread or 1.0) * unit, spread * unit)
+
+    @property
+    def n_added(self):
+        """Coordinates that lifting adds."""
+        return 0 if self.constant is None else 1
+
+    def __call__(self, X, dtype):
+        """Lifted rows of X, zero-padded or sparse as X is; a row of zeros without a constant coordinate stays zero."""
+        if issparse(X):
+            return SparseSamples.lifted(X, self, dtype)
+        n_samples, n_features = X.shape
+        lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
+        for rows in _slices(n_samples):
+            part = np.empty((rows.stop - rows.start, lifted.shape[1]))
+            part[:, :n_features] = X[rows] - self.centre
+            if self.constant is not None:
+                part[:, n_features] = self.constant
+            for _ in range(2):  # by the largest entry first, so that squares neither overflow nor vanish
+                length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
+                part /= np.where(length > 0, length, 1.0)[:, None]
+            lifted[rows] = part
+        return DenseSamples(padded_rows(lifted), lifted.shape[1])
+
+
+class Standardiser(NamedTuple):
+    """y -> (y - mean) / scale, output by output."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, y, shares, centred):
+        """Weighted mean (zero unless centred) and weighted root mean square around it (one where that is zero)."""
+        mean = shares @ y if centred else np.zeros(y.shape[1])
+        scale = np.sqrt(shares @ (y - mean) ** 2)
+        # Deviations of rounding size are those of a constant target.
+        negligible = scale <= 10 * np.finfo(np.float64).eps * np.abs(y).max(axis=0, initial=0)
+        return cls(mean, np.where(negligible, 1.0, scale))
+
+    def __call__(self, y, dtype):
+        return np.ascontiguousarray((y - self.mean) / self.scale, dtype=dtype)
+
+    def inverse(self, y):
+        return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
+
+
+def in_canonical_order(X, y, weights):
+    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up.
+
+    Batches drawn from rows in this order do not depend on the order in which rows came,
+    nor on whether a sample came twice or with weight two.
+    """
+    if issparse(X):
+        return sparse_rows_in_canonical_order(X, y, weights)
+    order = np.lexsort([*y.T, *X.T])
+    X, y, weights = X[order], y[order], weights[order]
+    distinct = np.ones(len(X), dtype=bool)
+    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1)
+    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
+
+
+def _slices(n):
+    return [slice(start, min(start + ROWS_AT_ONCE, n)) for start in range(0, n, ROWS_AT_ONCE)]

@@ -1,0 +1,1 @@
+"""Solvers of one damped least-squares step of Gauss-Newton."""

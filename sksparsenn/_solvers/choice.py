@@ -1,0 +1,122 @@
+"""Which solver takes a Gauss-Newton step in the least time: a model of what each costs.
+
+With n samples of d features, o outputs, m neurons that fire, P firing pairs and N the order of the
+smaller system, a new Jacobian and one step cost
+
+    cholesky   N^3 / 3 flops, a few passes over the matrix, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or
+               P^2 o^2 / (2 m) for J J^T, or for one output n^2 m / 128 words of neurons that fire on two samples,
+               if those are fewer
+    nystrom    a product with J and J^T for each step of the iteration, rank rows of the matrix, and rank^2 N flops
+    sketch     8 P d additions, 2 s N^2 flops of QR for s rows, 2 N^3 / 3 for the damping, and some products
+
+The constants are nanoseconds on two cores of an EPYC machine; ``python -m benchmarks.solvers`` holds
+the model against measured times.  Counts decide, never a clock: the choice is the same on
+every machine with enough memory.
+"""
+
+from typing import NamedTuple
+
+from sksparsenn._solvers.nystrom import FIRST_RANK
+from sksparsenn._utils.memory import available_memory
+
+FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.016, 0.035, 0.1
+ENTRY = 2.0  # of a matrix: damped, copied, passed over by the triangles
+KERNEL_PAIR, KERNEL_WORD = 1.4, 0.5
+MOMENT = 0.6
+PRODUCT, NORMAL_PRODUCT_OF_OUTPUTS = 0.25, 0.5
+ROW_ENTRY, RANK_FLOP = 0.7, 0.8
+APPLY_RANK = 0.1
+STEP = 60e3
+
+# Steps of an iteration, as long as none has been counted.
+STEPS, SKETCH_STEPS = 30, 25
+
+
+class Sizes(NamedTuple):
+    """The sizes from which the model computes times."""
+
+    n_samples: int
+    n_features: int
+    n_outputs: int
+    n_neurons: int
+    n_pairs: int
+
+    @classmethod
+    def of(cls, jacobian):
+        """Return the sizes of a Jacobian."""
+        n_neurons = len(jacobian.neurons)
+        return cls(len(jacobian.X), jacobian.n_features, jacobian.n_outputs, n_neurons, len(jacobian.samples))
+
+    @property
+    def order(self):
+        """Number of rows of the smaller system."""
+        return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
+
+
+def nanoseconds(sizes, sketch_size, steps=STEPS):
+    """Return the modelled time of a step with each solver, if "nystrom" needs so many steps of its iteration."""
+    n, d, o, m, pairs = sizes
+    order, rank = sizes.order, min(FIRST_RANK, sizes.order)
+    meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
+    product = STEP + PRODUCT * pairs * (d + 8) * o
+    if n * o <= m * d:
+        assembly = KERNEL_PAIR * meetings / 2 * o**2
+        if o == 1:
+            assembly = min(assembly, KERNEL_WORD * n**2 / 2 * (m / 64))
+        rows = ROW_ENTRY * rank * meetings / max(n, 1) * o
+    else:
+        assembly = MOMENT * pairs**2 / max(n, 1) * d * (d + 1) / 4
+        rows = ROW_ENTRY * rank * pairs**2 / max(n * m, 1) * (d + 8)
+        if o > 1:
+            product = STEP + NORMAL_PRODUCT_OF_OUTPUTS * pairs * (d + 8) * o
+    step = product + APPLY_RANK * rank * order
+    factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
+    return {
+        "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
+        "nystrom": rows + RANK_FLOP * rank**2 * order + steps * step,
+        "sketch": 8 * pairs * d * o + factors + SKETCH_STEPS * (product + ENTRY / 2 * order**2),
+    }
+
+
+def choose_solver(sizes, sketch_size, steps=STEPS):
+    """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
+    memory = available_memory()
+    if memory is not None and 8 * sizes.order**2 > memory / 2:
+        return "nystrom"
+    times = nanoseconds(sizes, sketch_size, steps)
+    return min(times, key=times.get)
+
+
+class AutomaticSolver:
+    """Solves for each Jacobian by the solver with the least modelled time, given the steps of the last iteration.
+
+    Parameters
+    ----------
+    make_solver : callable
+        Returns a new solver of a given name.
+    sketch_size : float
+    """
+
+    def __init__(self, make_solver, sketch_size):
+        self.make_solver, self.sketch_size = make_solver, sketch_size
+        self.solvers, self.steps, self.solver = {}, STEPS, None
+
+    @property
+    def name(self):
+        """Name of the solver that was used last; "none" if no neuron ever fired."""
+        return "none" if self.solver is None else self.solver.name
+
+    def refresh(self, jacobian):
+        """Choose a solver for a new Jacobian."""
+        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps)
+        if name not in self.solvers:
+            self.solvers[name] = self.make_solver(name)
+        self.solver = self.solvers[name]
+        self.solver.refresh(jacobian)
+
+    def step(self, residuals, pull, strength):
+        """Return the step that solves the damped problem of the present Jacobian."""
+        solution = self.solver.step(residuals, pull, strength)
+        if self.name == "nystrom":
+            self.steps = max(solution.inner_iterations, 1)
+        return solution

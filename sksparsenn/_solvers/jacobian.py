@@ -1,0 +1,126 @@
+"""The Jacobian of a network's outputs in its hidden weights, through firing pairs, never written out.
+
+Row (i, o) of J is root_i * scale * (a_o restricted to the neurons that fire on i) kron x_i, with
+root_i the square root of sample i's weight.  Only neurons that fire on some sample have
+columns.  All of it is float64, whatever the precision of the network: Gauss-Newton
+squares the condition number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csc_array, csr_array
+
+from sksparsenn._compiled.kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
+from sksparsenn._network.firing import Lists
+
+
+class LinearNetwork(NamedTuple):
+    """Weights whose outputs are linear in them: every listed pair counts, with shift zero."""
+
+    weights: np.ndarray
+    signs: np.ndarray
+    shift: float
+    threshold: float
+    scale: float
+
+
+class Jacobian:
+    """J at the weights with a given firing pattern: its pattern in both directions, its products, and parts of it.
+
+    Parameters
+    ----------
+    firing : Firing
+    X : float64 ndarray of shape (n_samples, padded features)
+    root : float64 ndarray of shape (n_samples,)
+    signs : float64 ndarray of shape (width, n_outputs)
+    scale : float
+    n_features : int
+        Columns of X that are not padding.
+
+    Attributes
+    ----------
+    neurons : int64 ndarray of shape (n_neurons,)
+        The neurons that fire on some sample, ascending.  All that follows counts them 0, 1, ...
+    signs : float64 ndarray of shape (n_neurons, n_outputs)
+    by_neuron, samples : int64 and int32 ndarrays
+        Neuron r fires on ``samples[by_neuron[r] : by_neuron[r + 1]]``, ascending.
+    by_sample, neurons_of_sample : int64 and int32 ndarrays
+        On sample i fire ``neurons_of_sample[by_sample[i] : by_sample[i + 1]]``, ascending.
+    shape : tuple of int
+        Rows, one for each sample and output, and columns, one for each neuron and feature.
+    """
+
+    def __init__(self, firing, X, root, signs, scale, n_features):
+        self.neurons = firing.rows[firing.counts > 0]
+        indptr, self.samples = firing.pairs()
+        self.by_neuron = np.append(indptr[self.neurons], indptr[-1])
+        self.by_sample, self.neurons_of_sample = transpose_lists(self.by_neuron, self.samples, len(X))
+        self.X, self.root, self.scale, self.n_features = X, root, float(scale), n_features
+        self.signs = np.ascontiguousarray(signs[self.neurons])
+        self.n_outputs = signs.shape[1]
+        self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
+        # For products, of which an iteration takes many.
+        self.lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
+        self.lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
+        self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
+
+    def product(self, U):
+        """Return J u as one vector, for U with a padded row for each of `neurons`."""
+        if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs
+            room = np.empty(room_for(self.lists_of_neurons.counts), dtype=np.int32)
+            linear = LinearNetwork(U, self.signs, 0.0, -np.inf, self.scale)
+            out = forward_of_candidates(self.X, self.lists_of_neurons, linear, room)[2]
+            return (self.root[:, None] * out).ravel()
+        # The sum of a_r u_r over the neurons that fire on i: the gradient with samples and neurons exchanged.
+        sums = firing_gradient(U, self.lists_of_samples, self.signs, self._ones)
+        return self._factor[:, 0] * np.einsum("ij,ij->i", sums, self.X)
+
+    def transpose_product(self, v):
+        """Return J^T v as a padded row for each of `neurons`."""
+        v = self._factor * v.reshape(len(self.X), self.n_outputs)
+        return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
+
+    def packed(self, U):
+        """Return padded rows as one vector without the padding."""
+        return U[:, : self.n_features].ravel()
+
+    def padded(self, u):
+        """Return one vector as padded rows."""
+        U = np.zeros((len(self.neurons), self.X.shape[1]))
+        U[:, : self.n_features] = u.reshape(len(self.neurons), self.n_features)
+        return U
+
+    def rows(self, first, last):
+        """Return the rows first to last of J as a sparse matrix."""
+        d, o = self.n_features, self.n_outputs
+        entries = np.arange(first, last)
+        samples, outputs = entries // o, entries % o
+        counts = self.by_sample[samples + 1] - self.by_sample[samples]
+        entry = np.repeat(np.arange(len(entries)), counts)
+        neurons = self.neurons_of_sample[_spans(self.by_sample[samples], counts)]
+        factor = self.scale * self.root[samples[entry]] * self.signs[neurons, outputs[entry]]
+        values = factor[:, None] * self.X[samples[entry], :d]
+        columns = neurons[:, None].astype(np.int64) * d + np.arange(d)
+        indptr = np.append(0, np.cumsum(counts * d))
+        return csr_array((values.ravel(), columns.ravel(), indptr), shape=(len(entries), self.shape[1]))
+
+    def columns(self, first, last):
+        """Return the columns of J of neurons first to last as a sparse matrix."""
+        d, o = self.n_features, self.n_outputs
+        neurons = np.arange(first, last)
+        counts = np.diff(self.by_neuron)[first:last]
+        blocks = []
+        for p in range(o):
+            neuron, samples = np.repeat(neurons, counts), self.samples[_spans(self.by_neuron[neurons], counts)]
+            values = (self.scale * self.root[samples] * self.signs[neuron, p])[:, None] * self.X[samples, :d]
+            blocks.append((samples.astype(np.int64) * o + p, neuron - first, values))
+        entries, neuron, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        columns = neuron[:, None] * d + np.arange(d)
+        entries = np.repeat(entries, d)
+        return csc_array((values.ravel(), (entries, columns.ravel())), shape=(self.shape[0], (last - first) * d))
+
+
+def _spans(starts, counts):
+    """Return the numbers starts[k], ..., starts[k] + counts[k] - 1 for each k, one after the other."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

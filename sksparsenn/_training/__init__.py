@@ -1,0 +1,1 @@
+"""Loops over weights, and the problem that answers for all samples."""

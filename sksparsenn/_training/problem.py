@@ -1,0 +1,140 @@
+"""Problem: the samples, targets and loss that a network is trained on, and every sum over samples.
+
+With p_i the weight of sample i, training lowers the misfit
+
+    sum_i p_i loss(f(x_i), y_i)
+
+over the hidden weights, plus what trainers add: ridge, damping, momentum.  Whatever runs over samples is computed
+here, through the search for those on which neurons fire; whatever concerns weights alone belongs to the trainers.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._network.firing import Firing
+from sksparsenn._network.network import Network
+from sksparsenn._search.work import Work
+from sksparsenn._solvers.jacobian import Jacobian
+
+
+class Evaluation(NamedTuple):
+    """A network on the samples of a problem: who fires, what comes out, and the misfit."""
+
+    network: Network
+    firing: Firing
+    outputs: np.ndarray
+    misfit: float
+    work: Work
+    """Of the search."""
+
+    @property
+    def firing_fraction(self):
+        """The share of all pairs (neuron, sample) that fire."""
+        return self.firing.n_pairs / (len(self.outputs) * len(self.network.weights))
+
+
+class LinearModel(NamedTuple):
+    """The misfit near some weights while nobody's firing changes: 1/2 ||J u - residuals||^2 + constant for a step u.
+
+    With g_i and h_i the derivative and the curvature of the loss at f(x_i), row (i, o) of J is
+    sqrt(p_i h_i) times the gradient of f_o(x_i), and the residuals are -sqrt(p_i h_i) g_io / h_i.
+    """
+
+    jacobian: Jacobian
+    residuals: np.ndarray
+
+    def decrease(self, step):
+        """Return by how much the model of the misfit falls with the step, a padded row for each neuron with columns."""
+        change = self.jacobian.product(step)
+        return change @ self.residuals - 0.5 * change @ change
+
+
+@dataclass
+class Problem:
+    """Samples with targets and weights, the loss, and the search that finds who fires on them."""
+
+    samples: object
+    """`DenseSamples` or `SparseSamples`."""
+
+    targets: np.ndarray
+    """As the loss compares them with outputs, a column for each output."""
+
+    weights: np.ndarray
+    """p_i, the weight of each sample in the misfit."""
+
+    loss: object
+    search: object
+    total_weight: float
+    """The sum of the sample weights, to which a ridge relates."""
+
+    chosen: np.ndarray | None = None
+    """The numbers of the samples of a batch, for a search that was made for more; None for all of them."""
+
+    def __len__(self):
+        return len(self.targets)
+
+    def batch(self, chosen, weights):
+        """Return the problem of some of the samples, with these weights; the search is shared."""
+        return Problem(None, self.targets[chosen], weights, self.loss, self.search, self.total_weight, chosen)
+
+    def sum(self, values):
+        """Return sum_i p_i values_i."""
+        # Not a product by BLAS, whose rounding depends on its kernels.
+        return float((self.weights * values).sum())
+
+    # -- the misfit and its derivatives -------------------------------------------------------
+
+    def evaluate(self, network, reuse=None):
+        """Return an `Evaluation` of the network; the memory of a pattern no longer needed may be given as `reuse`."""
+        candidates, work = self.search.candidates(network.weights, self.chosen)
+        firing, outputs = candidates.forward(network, reuse)
+        if self.chosen is None:
+            self.search.learn(firing)
+        return Evaluation(network, firing, outputs, self.sum(self.loss.value(outputs, self.targets)), work)
+
+    def moved(self, weights, neurons):
+        """Bring the search up to date with the changed weights of these neurons."""
+        if self.search.follows_moves:
+            self.search.moved(weights, neurons)
+
+    def descend(self, evaluation, anchor, velocity, step):
+        """Move the weights of the network and the velocity, in place, by one `Step` down the gradient of the misfit."""
+        network = evaluation.network
+        slopes = self.weights[:, None] * self.loss.derivative(evaluation.outputs, self.targets)
+        residuals = slopes.astype(network.weights.dtype)
+        evaluation.firing.descend(network.weights, anchor, velocity, residuals, network.signs, step)
+
+    def curvature_product(self, evaluation, v):
+        """Return D J J^T D v, with D the square roots of p_i and J the Jacobian of the outputs in the weights.
+
+        Its eigenvalues other than zero are those of sum_i p_i J_i^T J_i, the curvature of the misfit for a loss of
+        curvature one.
+        """
+        root, network = self.roots(v.dtype), evaluation.network
+        return root * evaluation.firing.kernel_product(np.ascontiguousarray(root * v), network.signs, network.scale)
+
+    def roots(self, dtype):
+        """Return the square roots of p_i, as a column."""
+        return np.sqrt(self.weights).astype(dtype)[:, None]
+
+    def kernel_diagonal(self, evaluation):
+        """Return the diagonal of the tangent kernel J J^T, for one output."""
+        return evaluation.firing.kernel_diagonal(evaluation.network.scale)
+
+    def linearise(self, evaluation):
+        """Return the `LinearModel` of the misfit at these weights."""
+        network, outputs = evaluation.network, evaluation.outputs
+        curvature = self.loss.curvature_of(outputs, self.targets)
+        root = np.sqrt(self.weights * curvature)
+        slope = self.loss.derivative(outputs, self.targets)
+        residuals = -(root[:, None] * (slope / curvature[:, None])).ravel()
+        rows, signs, d = self._rows_in_double, network.signs.astype(np.float64), self.samples.n_features
+        jacobian = Jacobian(evaluation.firing, rows, root, signs, network.scale, d)
+        return LinearModel(jacobian, residuals)
+
+    @cached_property
+    def _rows_in_double(self):
+        return self.samples.in_double().rows

@@ -1,0 +1,274 @@
+"""Gauss-Newton training: the loop of BPSW21 (Algorithm 1) and DHSWZ24 (Algorithm 5) inside a trust region.
+
+As long as nobody's firing changes, the network is linear in its hidden weights: it outputs
+f + J u after a step u.  With s the sample weights, g the derivative of the loss in f and h its
+curvature, an iteration minimises
+
+    sum_i s_i (<g_i, (J u)_i> + h_i/2 ||(J u)_i||^2) + ridge/2 ||W + u - W_0||^2 + damping/2 ||u - MOMENTUM v||^2
+
+over u, where v is the last step, and takes the step if it lowers the objective,
+
+    sum_i s_i loss(f_i, y_i) + ridge/2 ||W - W_0||^2
+
+(Levenberg 1944, Marquardt 1963; the damping follows Nielsen 1999).  Where damping decides,
+the step is one of gradient descent with momentum; where the data decide, it is
+Gauss-Newton's.  For the squared error g = f - y and h = 1; for other losses both change
+from iteration to iteration.  The papers' plain step is the one without damping, taken as
+it comes.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._network.network import Network
+from sksparsenn._search.work import Work
+from sksparsenn._solvers.solution import Singular, Solution
+from sksparsenn._training.problem import Evaluation
+
+# Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
+FIRST_DAMPING = 0.1
+
+# The part of the last step that damping pulls towards.  A step that is taken back leaves this much of the pull, a
+# second one in a row ends it: a pull that ended at once would have to be gathered again for many steps.
+MOMENTUM, LEFT_AFTER_FAILURE = 0.95, 0.5
+
+# Growth of the damping after a step that is taken back, doubled with each further one.
+FIRST_GROWTH = 2.0
+
+# A singular matrix is tried again with this many times the damping, this often.
+RETRY_GROWTH, MOST_RETRIES = 100.0, 8
+
+# Undamped, an objective this many times the first will not come back.
+DIVERGED = 1e4
+
+
+class Options(NamedTuple):
+    """The estimator's parameters, as far as the loop needs them."""
+
+    damped: bool
+    alpha: float
+    max_iter: int
+    tol: float
+
+
+class Point(NamedTuple):
+    """A network evaluated on the problem, and ||W - W_0||^2; the objective depends on the ridge of the moment."""
+
+    evaluation: Evaluation
+    squared_distance: float
+
+    @property
+    def network(self):
+        return self.evaluation.network
+
+    def objective(self, ridge):
+        """Return the misfit plus ridge / 2 ||W - W_0||^2."""
+        return self.evaluation.misfit + 0.5 * ridge * self.squared_distance
+
+
+class Iteration(NamedTuple):
+    """The record of an iteration: a step that was computed and tried."""
+
+    objective: float
+    """Before the step."""
+    damping: float
+    accepted: bool
+    inner_iterations: int
+    residual: float
+    neurons_moved: int
+    pairs_changed: int
+    firing_fraction: float
+    work: Work
+
+
+@dataclass
+class State:
+    """What changes from step to step."""
+
+    network: Network
+    anchor: np.ndarray
+    """Weights at initialisation, towards which the ridge pulls."""
+
+    point: Point | None = None
+    kernel_unit: float = np.nan
+    """Weighted mean of the tangent kernel's diagonal at the start."""
+    ridge: float = 0.0
+    damping: float = np.nan
+    last_step: np.ndarray | float = 0.0
+    growth: float = FIRST_GROWTH
+    tried: np.ndarray | None = None
+    """Neurons that the last step moved, if it was taken back: the search still has them there."""
+    work: Work = field(default_factory=lambda: Work(0, 0, 0))
+    history: list = field(default_factory=list)
+    stop_reason: str = "max_iter"
+
+    remembered = "kernel_unit", "damping", "last_step", "growth"
+
+
+def train(problem, state, solver, options, early_stopping=None, progress=None):
+    """Run Gauss-Newton from `state`, which is changed in place; return the weights to keep.
+
+    The methods of `progress` are called when an iteration begins and ends; the latter may return True to stop.
+    """
+    # 1. Who fires at the start, what comes out, and the units of ridge and damping.
+    state.point = evaluate(state.network, problem, state)
+    set_units(problem, state, options)
+    model = None
+    for _ in range(options.max_iter):
+        if progress is not None:
+            progress.begin_iteration()
+        point = state.point
+        # 2. The model: the Jacobian over firing pairs and what the loss asks of it, anew if the last step was kept.
+        if model is None:
+            model = problem.linearise(point.evaluation)
+            if model.jacobian.shape[1] > 0:
+                solver.refresh(model.jacobian)
+        # 3. The step that minimises the damped model.
+        neurons = model.jacobian.neurons
+        travelled = point.network.weights.astype(np.float64) - state.anchor
+        coasting = np.any(state.last_step)
+        pull = state.ridge * travelled - state.damping * MOMENTUM * state.last_step
+        solution = damped_step(solver, model.residuals, pull[neurons], state, options)
+        step = whole_step(solution.step, neurons, pull, state)
+        predicted = predicted_decrease(model, travelled, step, state.ridge)
+        # 4. Try it; the search learns of the neurons that it moves, and of no others.
+        trial = evaluate(moved_network(point.network, step, problem, state), problem, state)
+        # 5. Keep it if it lowers the objective, and damp the next step by how well the model foretold that.
+        objective = point.objective(state.ridge)
+        decrease = objective - trial.objective(state.ridge)
+        accepted = bool(decrease > 0) or not options.damped
+        record(state, trial, solution, step, accepted)
+        if accepted:
+            state.point, state.tried, model = trial, None, None
+            state.last_step = step
+        else:
+            state.last_step = what_is_left_of_the_pull(state)
+        adapt_damping(state, decrease, predicted, accepted, options)
+        refuse_divergence(state, options)
+        # 6. Stop once a step gains next to nothing, or none can gain anything, or the score on validation
+        #    samples has ceased to improve.
+        if early_stopping is not None and early_stopping.reached(state.point.network, changed=accepted):
+            state.stop_reason = "validation"
+        if accepted and abs(decrease) <= options.tol * objective:
+            state.stop_reason = "tol"
+        if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
+            state.stop_reason = "rounding"
+        if progress is not None and progress.end_iteration(state):
+            state.stop_reason = "callback"
+        if state.stop_reason != "max_iter":
+            break
+    return state.point.network.weights if early_stopping is None else early_stopping.best_weights
+
+
+def evaluate(network, problem, state):
+    """Return the `Point` of a network; adds to the work of this iteration."""
+    evaluation = problem.evaluate(network)
+    state.work += evaluation.work
+    squared_distance = float(np.square(network.weights - state.anchor, dtype=np.float64).sum())
+    return Point(evaluation, squared_distance)
+
+
+def set_units(problem, state, options):
+    """Set ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
+    if np.isnan(state.kernel_unit):
+        diagonal = problem.kernel_diagonal(state.point.evaluation)
+        state.kernel_unit = problem.sum(diagonal) / problem.total_weight
+    state.ridge = options.alpha * state.kernel_unit
+    if not options.damped:
+        state.damping = 0.0
+    elif np.isnan(state.damping):
+        state.damping = FIRST_DAMPING * state.kernel_unit
+
+
+def damped_step(solver, residuals, pull, state, options):
+    """Return the step of the neurons that fire; with more damping if the matrix is singular without."""
+    if not len(pull):  # nobody fires on anything
+        return Solution(pull, 0, 0.0)
+    for _ in range(MOST_RETRIES):
+        try:
+            return solver.step(residuals, pull, state.ridge + state.damping)
+        except Singular:
+            state.damping *= RETRY_GROWTH
+        if state.damping == 0:
+            break
+    raise ValueError(
+        "the Gauss-Newton matrix is singular, as it is if two samples are equal or no neuron fires on one: "
+        f"with damping={0 if not options.damped else 'adaptive'!r} and alpha={options.alpha} there is no step; "
+        "use damping='adaptive', or raise alpha."
+    )
+
+
+def whole_step(active, neurons, pull, state):
+    """Return the step of all neurons; of those that fire on nothing it is what ridge and momentum ask for."""
+    strength = state.ridge + state.damping
+    step = -pull / strength if strength > 0 else np.zeros_like(pull)
+    step[neurons] = active
+    return step
+
+
+def moved_network(network, step, problem, state):
+    """Return the network after a step."""
+    weights = network.weights.copy()
+    rows = np.flatnonzero(step.any(axis=1))
+    weights[rows] += step[rows].astype(weights.dtype)
+    problem.moved(weights, rows if state.tried is None else np.union1d(rows, state.tried))
+    state.tried = rows
+    return network._replace(weights=weights)
+
+
+def predicted_decrease(model, travelled, step, ridge):
+    """Return by how much the step lowers the undamped model."""
+    misfit = model.decrease(step[model.jacobian.neurons])
+    return float(misfit - ridge * (np.vdot(travelled, step) + 0.5 * np.vdot(step, step)))
+
+
+def what_is_left_of_the_pull(state):
+    """Return the last step, as far as damping still pulls towards it after a step that is taken back."""
+    first_failure = state.growth == FIRST_GROWTH
+    return LEFT_AFTER_FAILURE * state.last_step if first_failure else np.zeros_like(state.last_step)
+
+
+def adapt_damping(state, decrease, predicted, accepted, options):
+    """Adapt damping by Nielsen's rule: down to a third after a well foretold step, up after steps that failed."""
+    if not options.damped:
+        return
+    if accepted:
+        ratio = decrease / predicted if predicted > 0 else 1.0
+        state.damping *= max(1 / 3, 1 - (2 * ratio - 1) ** 3)
+        state.growth = FIRST_GROWTH
+    else:
+        state.damping *= state.growth
+        state.growth *= 2
+
+
+def record(state, trial, solution, step, accepted):
+    """Add what this iteration did to the history."""
+    before, after = state.point.evaluation.firing, trial.evaluation.firing
+    kept = before.common_pairs(after) if accepted else before.n_pairs
+    state.history.append(
+        Iteration(
+            objective=state.point.objective(state.ridge),
+            damping=state.damping,
+            accepted=accepted,
+            inner_iterations=solution.inner_iterations,
+            residual=solution.residual,
+            neurons_moved=int(step.any(axis=1).sum()) if accepted else 0,
+            pairs_changed=before.n_pairs + after.n_pairs - 2 * kept if accepted else 0,
+            firing_fraction=state.point.evaluation.firing_fraction,
+            work=state.work,
+        )
+    )
+    state.work = Work(0, 0, 0)
+
+
+def refuse_divergence(state, options):
+    """Raise ValueError, naming the parameter to change, once undamped steps have blown up."""
+    first, last = state.history[0].objective, state.point.objective(state.ridge)
+    if options.damped or (np.isfinite(last) and last <= DIVERGED * max(first, 1.0)):
+        return
+    raise ValueError(
+        f"training diverged: the objective went from {first:.3g} to {last:.3g} in {len(state.history)} iterations "
+        "of plain steps; use damping='adaptive'."
+    )

@@ -1,0 +1,1 @@
+"""Ground of the house: memory, threads and the private parts of scikit-learn, which know nothing of networks."""
