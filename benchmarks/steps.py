@@ -32,11 +32,11 @@ from benchmarks.figures import bars, legend_below, numbers, panels
 from benchmarks.tables import write_table
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._network.network import Network
-from sksparsenn._network.sample_nodes import NodeFiring
 from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.lift import Lift, Standardiser
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import make_search
+from sksparsenn._search.sample_nodes import NodeFiring
 
 # Each round times some sparse steps, then one dense step of each rival, so that a machine whose speed drifts
 # treats all alike; ratios are taken within a round.

@@ -13,17 +13,17 @@ from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
-import sksparsenn._network.sample_nodes
 import sksparsenn._search.choice
+import sksparsenn._search.sample_nodes
 import sksparsenn._utils.memory
 from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._compiled.scan import EXCEPTION, LEAF, points_beyond
 from sksparsenn._network.firing import Lists, Step
 from sksparsenn._network.network import Network, initial_weights
-from sksparsenn._network.sample_nodes import SampleTree
 from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.order import order_by_halving
 from sksparsenn._samples.points import padded_rows
+from sksparsenn._search.sample_nodes import SampleTree
 from sksparsenn._search.searches import MarginNodeSearch
 
 dtypes = st.sampled_from(FLOATS)
@@ -373,7 +373,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
     X, y = load_diabetes(return_X_y=True)
     fits = []
     for smallest in (leaf, 8):
-        monkeypatch.setattr(sksparsenn._network.sample_nodes, "SMALLEST_LEAF", smallest)
+        monkeypatch.setattr(sksparsenn._search.sample_nodes, "SMALLEST_LEAF", smallest)
         fits.append(SparseShiftedReLURegressor(100, shift=0.3, max_iter=40, tol=0, random_state=0).fit(X, y))
     np.testing.assert_allclose(fits[0].hidden_weights_, fits[1].hidden_weights_, atol=1e-10)
 

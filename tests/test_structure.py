@@ -18,16 +18,16 @@ PACKAGE = Path(sksparsenn.__file__).parent
 LEVELS = {
     "_utils": 0,
     "_compiled": 1,
-    "_tree": 1,
-    "_samples": 2,
-    "_network": 3,
-    "_search": 4,
-    "_solvers": 4,
-    "_training": 5,
-    "_estimators": 6,
-    "ntk": 7,
-    "inspection": 7,
-    "__init__": 8,
+    "_tree": 2,
+    "_samples": 3,
+    "_network": 4,
+    "_search": 5,
+    "_solvers": 5,
+    "_training": 6,
+    "_estimators": 7,
+    "ntk": 8,
+    "inspection": 8,
+    "__init__": 9,
 }
 MOST_ARGUMENTS = 8
 

@@ -22,9 +22,9 @@ from sksparsenn import (
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
-    _threads,
 )
 from sksparsenn._search.searches import SEARCHES
+from sksparsenn._utils import threads as _threads
 
 MODELS = {
     "regressor": SparseShiftedReLURegressor(64, max_iter=4, random_state=0),

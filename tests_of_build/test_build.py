@@ -111,25 +111,25 @@ WARNING = "UserWarning: OpenMP is not available: sksparsenn is built to run on o
 
 
 def test_without_openmp_the_build_warns_and_takes_one_thread(folder):
-    output, calls = folder.build("_threads", ALWAYS)
+    output, calls = folder.build("_utils.threads", ALWAYS)
     assert WARNING in output
     assert [call for call in calls if "-fopenmp" in call.split()] == calls[:1]  # one question
-    assert folder.evaluate("_threads", "m.built_with_openmp()") == "False"
+    assert folder.evaluate("_utils.threads", "m.built_with_openmp()") == "False"
     # A compiler that has it is found by the next build, in the same folder.
-    output, calls = folder.build("_threads")
+    output, calls = folder.build("_utils.threads")
     assert WARNING not in output
-    assert folder.evaluate("_threads", "m.built_with_openmp()") == "True"
+    assert folder.evaluate("_utils.threads", "m.built_with_openmp()") == "True"
     # And not asked if threads are not wanted.
-    output, calls = folder.build("_threads", SKSPARSENN_NO_OPENMP="1")
+    output, calls = folder.build("_utils.threads", SKSPARSENN_NO_OPENMP="1")
     assert WARNING not in output
     assert not any("-fopenmp" in call for call in calls)
-    assert folder.evaluate("_threads", "m.built_with_openmp()") == "False"
+    assert folder.evaluate("_utils.threads", "m.built_with_openmp()") == "False"
 
 
 def test_openmp_is_looked_for_with_the_flags_of_the_environment(folder):
-    output, _ = folder.build("_threads", WITHOUT_FLAGS, CFLAGS="-DFROM_CFLAGS", LDFLAGS="-L/from/ldflags")
+    output, _ = folder.build("_utils.threads", WITHOUT_FLAGS, CFLAGS="-DFROM_CFLAGS", LDFLAGS="-L/from/ldflags")
     assert WARNING not in output
-    assert folder.evaluate("_threads", "m.built_with_openmp()") == "True"
+    assert folder.evaluate("_utils.threads", "m.built_with_openmp()") == "True"
 
 
 def test_debug_checks_bounds_and_does_not_optimise(folder):

@@ -10,9 +10,9 @@ import numpy as np
 
 from sksparsenn._compiled.kernels import transpose_lists
 from sksparsenn._network.firing import Candidates, Lists
-from sksparsenn._network.sample_nodes import NodeLists, SampleTree
 from sksparsenn._search.half_space import HalfSpaceReporter
 from sksparsenn._search.margin_lists import MaintainedLists, SampleLists, restricted
+from sksparsenn._search.sample_nodes import NodeLists, SampleTree
 from sksparsenn._search.tournament import Tournament
 from sksparsenn._search.work import Work
 

@@ -23,6 +23,8 @@ cdef extern from *:
 # Operations that are worth a thread, some tenths of a millisecond: a thread that has to be woken, or waits for a core
 # that is busy, costs more than it saves where there is less to do.
 cdef double worth_a_thread = 1 << 20
+# Many threads may share work that is worth fewer, down to one in so many.
+cdef double FEW_SHARE = 8
 cdef int most_threads = 0  # not looked up yet
 cdef bint forked = False
 
@@ -35,13 +37,14 @@ cdef int look_up_limit() noexcept with gil:
 
 
 cdef int threads_for(double work) noexcept nogil:
+    # All that are allowed, or one: libgomp ends threads and starts others where the number changes from loop to loop.
     cdef int allowed, limit = most_threads
     if forked or work < 2 * worth_a_thread:
         return 1
     if limit == 0:
         limit = look_up_limit()
-    allowed = min(omp_get_max_threads(), limit)
-    return <int>max(1.0, min(<double>allowed, work / worth_a_thread))
+    allowed = max(1, min(omp_get_max_threads(), limit))
+    return allowed if work >= worth_a_thread * allowed / FEW_SHARE else 1
 
 
 def built_with_openmp():
