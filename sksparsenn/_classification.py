@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._inputs import Standardiser
 from sksparsenn._losses import class_shares_as_scores, probabilities, probabilities_of_means
+from sksparsenn._range import total_weight
 
 
 def _has_probabilities(estimator):
@@ -56,12 +57,16 @@ class Classification(ClassifierMixin):
         places = np.searchsorted(self.classes_, y)
         if isinstance(self.class_weight, str):  # "balanced": all classes weigh the same, whatever their samples weigh
             totals = np.bincount(places, weights, minlength=len(self.classes_))
-            factors = weights.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, 1))
+            present = np.count_nonzero(totals)
+            factors = weights.sum() / (present * np.where(totals > 0, totals, 1))
+            if not (np.isfinite(factors) & (factors > 0)).all():  # totals too far apart for their quotient
+                return weights / totals[places] * (weights.sum() / present)
         else:
             factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         weights = weights * factors[places]
         if not weights.sum() > 0:
             raise ValueError(f"class_weight={self.class_weight!r} leaves no sample a positive weight.")
+        total_weight(weights, f"class_weight={self.class_weight!r} times sample_weight")
         return weights
 
     def _target_units(self, targets, shares):

@@ -13,6 +13,7 @@ import numpy as np
 
 from sksparsenn._firing import Firing
 from sksparsenn._network import Network, largest_curvature, squared_distance, tangent_kernel_diagonal
+from sksparsenn._range import absolute_ridge
 from sksparsenn._samples import take
 from sksparsenn._work import Work
 
@@ -190,7 +191,7 @@ def set_units(state, batch, data, options):
     diagonal = tangent_kernel_diagonal(state.firing, batch.X, state.network.scale)
     if np.isnan(state.kernel_unit):
         state.kernel_unit = float((batch.shares * diagonal).sum())
-    state.ridge = options.alpha * state.kernel_unit / data.total_weight
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, data.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
         return
@@ -207,7 +208,7 @@ def set_units(state, batch, data, options):
 def goes_on(state, data, options):
     """Take up the units of the training that `state` remembers, rather than measure them."""
     state.measured = True
-    state.ridge = options.alpha * state.kernel_unit / data.total_weight
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, data.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
 

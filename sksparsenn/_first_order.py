@@ -90,6 +90,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             )
 
             # Store.
+            self._require_room_for_predictions(start, kept)
             self._store(start, state, kept, search, data.total_weight)
             parts = state, output_rule, stopping, search.history
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
@@ -127,6 +128,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             kept = descend(data, state, search, options, start.random_state, output_rule, stopping=None)
 
             # Store.
+            self._require_room_for_predictions(start, kept)
             self._store(start, state, kept, search, data.total_weight)
             self._training = self._memory(start, network.weights, kept, state, output_rule)
         return self

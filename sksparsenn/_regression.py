@@ -6,6 +6,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._inputs import Standardiser
+from sksparsenn._range import unit_of
 
 
 class Regression(RegressorMixin):
@@ -46,7 +47,10 @@ class Regression(RegressorMixin):
                 "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
                 "or give more by X_val and y_val."
             )
-        return r2_score(targets, self._units().inverse(outputs), sample_weight=weights)
+        predictions = self._units().inverse(outputs)
+        if not np.isfinite(predictions).all():  # outputs that overflow score worst
+            return -np.inf
+        return scale_free_r2(targets, predictions, weights)
 
     def predict(self, X):
         """Predict targets.
@@ -67,3 +71,34 @@ class Regression(RegressorMixin):
         check_is_fitted(self)
         y = self._units().inverse(self._network_outputs(X))
         return y.ravel() if self._single_output else y
+
+    def score(self, X, y, sample_weight=None):
+        """R2, the coefficient of determination, averaged over targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        return scale_free_r2(y, self.predict(X), sample_weight)
+
+
+def scale_free_r2(targets, predictions, weights):
+    """R2, which does not depend on the units of targets and weights, though its squares and sums do."""
+    targets = np.asarray(targets)
+    unit = unit_of(np.abs(targets).max(axis=0, initial=0)) if targets.dtype.kind == "f" else 1.0
+    with np.errstate(over="ignore"):  # beside tiny targets the worst predictions are infinitely bad
+        if np.any(unit != 1):
+            targets, predictions = targets / unit, np.clip(predictions / unit, -(2.0**1000), 2.0**1000)
+        if weights is not None:
+            weights = np.asarray(weights, dtype=np.float64)
+            weights = weights / unit_of(weights.max(initial=0))
+        return r2_score(targets, predictions, sample_weight=weights)

@@ -11,6 +11,7 @@ import numpy as np
 
 from sksparsenn import _sparse as kernels
 from sksparsenn._points import LANES, aligned_zeros
+from sksparsenn._range import unit_of
 from sksparsenn._scan import rounding_error
 from sksparsenn._sparse_table import canonical, centred_in, columns_to_centre, row_numbers
 
@@ -50,6 +51,11 @@ class SparseSamples:
     def lifted(cls, X, lift, dtype):
         """Rows of X on the sphere; a row of zeros without a constant coordinate stays zero."""
         X = canonical(X)
+        unit = float(unit_of(max(np.abs(X.data).max(initial=0), np.abs(lift.centre).max(initial=0)), ordinary=900))
+        if unit > 1:  # so that neither differences nor lengths overflow
+            constant = None if lift.constant is None else lift.constant / unit
+            lift = type(lift)(lift.centre / unit, constant, lift.spread / unit)
+            X = canonical(X / unit)
         columns = columns_to_centre(lift.centre, lift.spread)
         X = centred_in(X, lift.centre, columns)
         rest = lift.centre.copy()

@@ -27,6 +27,7 @@ from sksparsenn._jacobian import Jacobian
 from sksparsenn._kernels import common_pairs
 from sksparsenn._linear_solvers import Singular, Solution
 from sksparsenn._network import Network, tangent_kernel_diagonal
+from sksparsenn._range import absolute_ridge
 from sksparsenn._work import Work
 
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
@@ -64,6 +65,8 @@ class Options(NamedTuple):
     alpha: float
     max_iter: int
     tol: float
+    weight_unit: float = 1.0
+    """By which the weights of the samples have been divided."""
 
 
 class Point(NamedTuple):
@@ -202,7 +205,7 @@ def set_units(data, state, options):
     if np.isnan(state.kernel_unit):
         diagonal = tangent_kernel_diagonal(state.point.firing, data.X, state.network.scale)
         state.kernel_unit = float(data.weights @ diagonal) / data.weights.sum()
-    state.ridge = options.alpha * state.kernel_unit
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, options.weight_unit)
     if not options.damped:
         state.damping = 0.0
     elif np.isnan(state.damping):
