@@ -381,7 +381,7 @@ def test_the_size_of_leaves_changes_rounding_only(leaf, monkeypatch, in_small_ta
 def test_samples_that_leave_no_bits_for_flags_take_single_pairs(monkeypatch):
     X, y = clustered(np.random.default_rng(5), 2100, 4), np.arange(2100.0)
     for most, grouped in ((2099, False), (2100, True)):
-        monkeypatch.setattr(sksparsenn._search.searches, "MANY_SAMPLES", most)
+        monkeypatch.setattr(sksparsenn._search.choice, "MANY_SAMPLES", most)
         model = SparseShiftedReLURegressor(20, shift=0.5, max_iter=2, random_state=0).fit(X, y)
         assert model.nodes_visited_curve_.any() == grouped
 

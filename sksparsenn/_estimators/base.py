@@ -18,6 +18,17 @@ from sksparsenn._search.choice import make_search, require_training_memory
 from sksparsenn._search.work import Work
 from sksparsenn._training.early_stopping import EarlyStopping
 from sksparsenn._training.resuming import fingerprint, recalled_random_state, remember
+from sksparsenn._utils.range import (
+    aligned,
+    aligned_table,
+    require_activation,
+    require_moderate_targets,
+    require_normal_targets,
+    require_output_scale,
+    require_room,
+    total_weight,
+    without_negligible_rows,
+)
 from sksparsenn._utils.sklearn import Interval, StrOptions, _check_sample_weight
 
 
@@ -83,13 +94,17 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         self._check_width()
         shift, threshold = self._activation()
         rows = self._read(X, y, sample_weight, reset=not continues)
+        require_activation(shift, threshold, rows.X.dtype)
+        require_output_scale(self.output_scale, rows.X.dtype)
         memory = self._training if continues else {}
         rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
         targets = self._fitted_targets() if continues else self._new_targets(rows.y, classes)
         encoded, weights = targets.encode(rows.y), targets.balanced(rows.y, rows.weights)
+        X, encoded, weights = without_negligible_rows(rows.X, encoded, weights)
+        require_normal_targets(encoded, X.dtype)
         units_of = self._units_of_stream if stream else self._units_of
-        lift, targets.units = units_of(targets, rows.X, encoded, weights, continues)
-        X = rows.X
+        lift, targets.units = units_of(targets, X, encoded, weights, continues)
+        require_moderate_targets(encoded, targets.units)
         if in_batches:
             X, encoded, weights = in_canonical_order(X, encoded, weights)
         samples = lift(X, X.dtype)
@@ -101,6 +116,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         network, anchor = self._first_network(
             samples.n_features, y.shape[1], shift, threshold, random_state, X.dtype, continues, memory
         )
+        require_room(network, targets.units, np.abs(encoded).max())
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = targets.units
         vars(self).update(targets.fitted_attributes)
@@ -129,9 +145,9 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     def _read(self, X, y, sample_weight, *, reset=True, name="sample_weight"):
         """Checked rows, without those that weigh nothing."""
         X, y = validate_data(self, X, y, reset=reset, **self._input_checks(), **self._target_kind.checks)
+        X = aligned_table(X)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weights.sum() > 0:
-            raise ValueError(f"{name} is zero for every sample: nothing is left to fit.")
+        total_weight(weights, name)
         if not weights.all():
             kept = weights > 0
             X, y, weights = X[kept], y[kept], weights[kept]
@@ -264,12 +280,19 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             self.best_iteration_ = early_stopping.best_iteration
             self.best_validation_score_ = early_stopping.best_score
 
+    def _require_room_for_predictions(self, start, kept):
+        """Refuse weights whose predictions might not fit into their precision."""
+        units = self._units()
+        require_room(start.network._replace(weights=kept), units, np.abs(units.inverse(start.y)).max())
+
     @contextmanager
     def _unchanged_on_failure(self):
         """If training fails or is interrupted, the estimator stays what it was."""
         before = dict(vars(self))
         try:
-            yield
+            # Numbers out of range are looked for where they matter, and refused in words.
+            with np.errstate(all="ignore"):
+                yield
         except BaseException:
             during = vars(self)
             kept = {name: value for name, value in during.items() if "callback" in name}
@@ -285,12 +308,13 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _network(self):
         return Network(
-            padded_rows(self.hidden_weights_), self.output_weights_, self.shift_, self.threshold_, self._scale
+            padded_rows(self.hidden_weights_), aligned(self.output_weights_), self.shift_, self.threshold_, self._scale
         )
 
     def _checked(self, X):
         """Rows of X to predict, checked."""
-        return validate_data(self, X, reset=False, **self._input_checks())
+        with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
+            return aligned_table(validate_data(self, X, reset=False, **self._input_checks()))
 
     def _network_outputs(self, X):
         """Return the network's outputs, in its own units; nothing here calls BLAS, whose threads would change bits."""

@@ -102,6 +102,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             kept = descend(state, options, draw, average, stopping, start.early_stopping, progress)
 
             # Store.
+            self._require_room_for_predictions(start, kept)
             self._store(start, state, kept, problem)
             vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
@@ -142,6 +143,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             kept = descend(state, options, SinglePass(problem, options.batch_size, start.random_state), average)
 
             # Store.
+            self._require_room_for_predictions(start, kept)
             self._store(start, state, kept, problem, goes_on=bool(start.memory))
             self._count_rows(len(start.samples), continues)
             self._training = self._memory(start, network.weights, kept, state, average, state.stream_rate)

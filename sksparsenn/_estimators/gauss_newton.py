@@ -17,7 +17,11 @@ from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.trust_region import Options, State, train
 from sksparsenn._utils.blas_threads import single_blas_thread
+from sksparsenn._utils.range import unit_of
 from sksparsenn._utils.sklearn import Interval, OneOf, StrOptions, _fit_context
+
+# More rows, as a multiple of the order, fit into no memory.
+LARGEST_SKETCH = 1e9
 
 # What is recorded of an iteration and kept as a curve of the same name.
 CURVES = (
@@ -74,11 +78,15 @@ class SketchedGaussNewton(BaseShiftedReLU):
             continues = self._continues()
             held_out = X_val, y_val, sample_weight_val
             start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
-            network, total_weight = start.network, float(start.weights.sum())
-            require_moderate_units(network.output_scale, start.weights, network.weights.dtype)
+            network = start.network
+            # The objective is computed in units of the weights where these are so small or large that squares are out
+            # of range, and damping out of proportion.
+            unit = float(unit_of(start.weights.mean(), ordinary=32))
+            weights, total_weight = start.weights / unit, float(start.weights.sum())
+            require_moderate_units(network.output_scale, weights, network.weights.dtype)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
-            problem = Problem(start.samples, start.y, start.weights, start.targets.make_loss(), search, total_weight)
-            options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol)
+            problem = Problem(start.samples, start.y, weights, start.targets.make_loss(), search, float(weights.sum()))
+            options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol, unit)
             state = State(network, start.anchor)
             resumes = bool(start.memory)
             recall(start.memory, state, start.early_stopping)
@@ -93,9 +101,10 @@ class SketchedGaussNewton(BaseShiftedReLU):
             kept = train(problem, state, solver, options, start.early_stopping, progress)
 
             # Store.
+            self._require_room_for_predictions(start, kept)
             vars(self).update(self._fitted(start, kept))
             self.search_, self.solver_ = search.name, solver.name
-            self._store_history(state, total_weight, resumes)
+            self._store_history(state, unit, total_weight, resumes)
             self._store_validation(start.early_stopping)
             last_weights = state.point.network.weights
             self._training = self._memory(start, last_weights, kept, state) if self.warm_start else {}
@@ -105,6 +114,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
     def _make_solver(self, random_state):
         """The solver of that name; for "auto" one that chooses for each Jacobian."""
         random_state = np.random.RandomState(random_state.randint(2**31 - 1))
+        if self.sketch_size > LARGEST_SKETCH:
+            raise ValueError(f"sketch_size={self.sketch_size:.4g} asks for too many rows: use one near 4.")
 
         def make(name):
             if name == "cholesky":
@@ -115,11 +126,12 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
         return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
 
-    def _store_history(self, state, total_weight, resumes):
+    def _store_history(self, state, unit, total_weight, resumes):
         """The record of iterations as one array for each quantity, after that of the fit this one goes on from."""
         history = state.history
         curves = {f"{name}_curve_": np.array([getattr(step, name) for step in history]) for name in CURVES}
-        curves["objective_curve_"] = np.array([step.objective for step in history])
+        curves["objective_curve_"] = np.array([step.objective for step in history]) * unit
+        curves["damping_curve_"] *= unit
         work_curve = [step.work for step in history]
         if resumes:
             curves = {name: np.concatenate([getattr(self, name), curve]) for name, curve in curves.items()}
@@ -127,7 +139,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         vars(self).update(curves)
         self._store_work(work_curve)
         self.loss_curve_ = self.objective_curve_ / total_weight
-        self.objective_ = state.point.objective(state.ridge)
+        self.objective_ = state.point.objective(state.ridge) * unit
         self.n_iter_ = len(self.objective_curve_)
         self.stop_reason_ = state.stop_reason
 

@@ -3,7 +3,7 @@
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksparsenn._estimators.targets import Numbers
+from sksparsenn._estimators.targets import Numbers, scale_free_r2
 
 
 class Regression(RegressorMixin):
@@ -44,3 +44,21 @@ class Regression(RegressorMixin):
         check_is_fitted(self)
         y = self._units().inverse(self._network_outputs(X))
         return y.ravel() if self._single_output else y
+
+    def score(self, X, y, sample_weight=None):
+        """Return R2, the coefficient of determination, averaged over targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            May be sparse where `fit` takes it.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        return scale_free_r2(y, self.predict(X), sample_weight)

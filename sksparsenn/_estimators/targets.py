@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sksparsenn._network.losses import REGRESSION_LOSSES, class_shares_as_scores, classification_loss
 from sksparsenn._samples.lift import Standardiser
+from sksparsenn._utils.range import total_weight, unit_of
 
 
 @dataclass
@@ -74,7 +75,10 @@ class Numbers:
                 "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
                 "or give more by X_val and y_val."
             )
-        return r2_score(encoded, self.units.inverse(outputs), sample_weight=weights)
+        predictions = self.units.inverse(outputs)
+        if not np.isfinite(predictions).all():  # outputs that overflow score worst
+            return -np.inf
+        return scale_free_r2(encoded, predictions, weights)
 
 
 @dataclass
@@ -132,12 +136,16 @@ class Labels:
         places = np.searchsorted(self.classes, y)
         if isinstance(self.class_weight, str):  # "balanced": all classes weigh the same, whatever their samples weigh
             totals = np.bincount(places, weights, minlength=len(self.classes))
-            factors = weights.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, 1))
+            present = np.count_nonzero(totals)
+            factors = weights.sum() / (present * np.where(totals > 0, totals, 1))
+            if not (np.isfinite(factors) & (factors > 0)).all():  # totals too far apart for their quotient
+                return weights / totals[places] * (weights.sum() / present)
         else:
             factors = compute_class_weight(self.class_weight, classes=self.classes, y=y)
         weights = weights * factors[places]
         if not weights.sum() > 0:
             raise ValueError(f"class_weight={self.class_weight!r} leaves no sample a positive weight.")
+        total_weight(weights, f"class_weight={self.class_weight!r} times sample_weight")
         return weights
 
     def units_of(self, encoded, shares, centred):
@@ -170,3 +178,16 @@ class Labels:
         else:
             right = scores.argmax(axis=1) == encoded.argmax(axis=1)
         return np.average(right.ravel(), weights=weights)
+
+
+def scale_free_r2(targets, predictions, weights):
+    """Return R2, which does not depend on the units of targets and weights, though its squares and sums do."""
+    targets = np.asarray(targets)
+    unit = unit_of(np.abs(targets).max(axis=0, initial=0)) if targets.dtype.kind == "f" else 1.0
+    with np.errstate(over="ignore"):  # beside tiny targets the worst predictions are infinitely bad
+        if np.any(unit != 1):
+            targets, predictions = targets / unit, np.clip(predictions / unit, -(2.0**1000), 2.0**1000)
+        if weights is not None:
+            weights = np.asarray(weights, dtype=np.float64)
+            weights = weights / unit_of(weights.max(initial=0))
+        return r2_score(targets, predictions, sample_weight=weights)

@@ -16,6 +16,7 @@ from sksparsenn._samples.points import padded_rows
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import canonical, mean_and_spread
 from sksparsenn._samples.sparse_table import in_canonical_order as sparse_rows_in_canonical_order
+from sksparsenn._utils.range import unit_of
 
 # Rows lifted at a time, so that temporary copies stay small.
 ROWS_AT_ONCE = 1 << 15
@@ -35,6 +36,18 @@ class Lift(NamedTuple):
         """Centre at the weighted mean; the constant is intercept_scaling times the root mean square length."""
         if not fit_intercept:
             return cls(np.zeros(X.shape[1]), None, 0.0)
+        with np.errstate(over="ignore"):
+            lift = cls._centring(X, shares, intercept_scaling)
+        if not (np.isfinite(lift.centre).all() and lift.spread < np.inf and lift.constant < np.inf):
+            raise ValueError(
+                f"the constant coordinate, intercept_scaling={intercept_scaling:.3g} times the length of centred rows "
+                f"of X with entries up to {abs(X).max():.3g}, does not fit into float64: divide X by a constant, "
+                "or lower intercept_scaling."
+            )
+        return lift
+
+    @classmethod
+    def _centring(cls, X, shares, intercept_scaling):
         if issparse(X):
             centre, spread, unit = mean_and_spread(canonical(X), shares)
             return cls(centre, intercept_scaling * (spread or unit), spread)
@@ -57,9 +70,10 @@ class Lift(NamedTuple):
         lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
         for rows in _slices(n_samples):
             part = np.empty((rows.stop - rows.start, lifted.shape[1]))
-            part[:, :n_features] = X[rows] - self.centre
+            unit = unit_of(max(np.abs(X[rows]).max(), np.abs(self.centre).max()), ordinary=1000)
+            part[:, :n_features] = X[rows] / unit - self.centre / unit if unit > 1 else X[rows] - self.centre
             if self.constant is not None:
-                part[:, n_features] = self.constant
+                part[:, n_features] = self.constant / max(unit, 1.0)
             for _ in range(2):  # by the largest entry first, so that squares neither overflow nor vanish
                 length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
                 part /= np.where(length > 0, length, 1.0)[:, None]
@@ -75,12 +89,23 @@ class Standardiser(NamedTuple):
 
     @classmethod
     def fit(cls, y, shares, centred):
-        """Weighted mean (zero unless centred) and weighted root mean square around it (one where that is zero)."""
+        """Weighted mean (zero unless centred) and weighted root mean square around it.
+
+        Where that is zero, the scale is one, or a power of two near targets that are far from one.
+        """
+        largest = np.abs(y).max(axis=0, initial=0)
+        unit = unit_of(largest)
+        if (unit != 1).any():  # so that squares neither overflow nor vanish
+            mean, scale = cls.fit(y / unit, shares, centred)
+            with np.errstate(over="ignore"):
+                return cls(mean * unit, scale * unit)
         mean = shares @ y if centred else np.zeros(y.shape[1])
+        if centred:  # of a constant without rounding, since to some losses small residuals are like large ones
+            mean = np.where(y.min(axis=0) == y.max(axis=0), y[0], mean)
         scale = np.sqrt(shares @ (y - mean) ** 2)
         # Deviations of rounding size are those of a constant target.
-        negligible = scale <= 10 * np.finfo(np.float64).eps * np.abs(y).max(axis=0, initial=0)
-        return cls(mean, np.where(negligible, 1.0, scale))
+        negligible = scale <= 10 * np.finfo(np.float64).eps * largest
+        return cls(mean, np.where(negligible, unit_of(largest, ordinary=32), scale))
 
     def __call__(self, y, dtype):
         return np.ascontiguousarray((y - self.mean) / self.scale, dtype=dtype)

@@ -25,7 +25,7 @@ def as_points(points, name, n_features=None, dtype=None):
     if len(points) >= np.iinfo(np.int32).max:
         raise ValueError(f"{name} has {len(points)} rows: rows are numbered with 32 bits.")
     with np.errstate(over="ignore"):
-        points = np.ascontiguousarray(points, dtype=dtype)
+        points = np.require(points, dtype, ["C", "A"])
     if not np.isfinite(points).all():
         raise ValueError(f"{name} holds NaN or infinity (in {np.dtype(dtype).name}): remove or replace such values.")
     return points

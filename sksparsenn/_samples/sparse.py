@@ -14,6 +14,7 @@ from sksparsenn._compiled.kernels import add_firing_outputs
 from sksparsenn._compiled.scan import rounding_error
 from sksparsenn._samples.points import LANES, aligned_zeros
 from sksparsenn._samples.sparse_table import canonical, centred_in, columns_to_centre, row_numbers
+from sksparsenn._utils.range import unit_of
 
 
 class SparseSamples:
@@ -59,6 +60,11 @@ class SparseSamples:
     def lifted(cls, X, lift, dtype):
         """Rows of X on the sphere; a row of zeros without a constant coordinate stays zero."""
         X = canonical(X)
+        unit = float(unit_of(max(np.abs(X.data).max(initial=0), np.abs(lift.centre).max(initial=0)), ordinary=900))
+        if unit > 1:  # so that neither differences nor lengths overflow
+            constant = None if lift.constant is None else lift.constant / unit
+            lift = type(lift)(lift.centre / unit, constant, lift.spread / unit)
+            X = canonical(X / unit)
         columns = columns_to_centre(lift.centre, lift.spread)
         X = centred_in(X, lift.centre, columns)
         rest = lift.centre.copy()

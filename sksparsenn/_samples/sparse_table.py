@@ -3,10 +3,12 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from sksparsenn._utils.range import aligned_table
+
 
 def canonical(X):
     """X in CSR with ascending columns, each stored at most once and none as zero; a copy where it is not so already."""
-    X = X.tocsr()
+    X = aligned_table(X.tocsr())
     if X.shape[1] > np.iinfo(np.int32).max - 16:
         raise ValueError(f"X has {X.shape[1]} features: those of sparse X are numbered with 32 bits; use fewer.")
     if X.nnz and not (X.indices.min() >= 0 and X.indices.max() < X.shape[1]):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sksparsenn._utils.range import absolute_ridge
+
 # A loss this many times larger than at the start will not come back.
 DIVERGED = 1e4
 
@@ -26,7 +28,7 @@ def set_units(state, problem, evaluation, options):
     diagonal = problem.kernel_diagonal(evaluation)
     if np.isnan(state.kernel_unit):
         state.kernel_unit = problem.sum(diagonal)
-    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
         return
@@ -47,7 +49,7 @@ def measure_part(state, problem, evaluation, options):
     curvature = largest_curvature(problem, evaluation) if tells else 0.0
     rate.measure(diagonal, problem.weights, curvature, problem.loss.curvature)
     state.kernel_unit = rate.kernel_unit
-    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
 
@@ -55,7 +57,7 @@ def measure_part(state, problem, evaluation, options):
 def take_up_units(state, problem, options):
     """Set the units of the training that `state` remembers, rather than measure them."""
     state.measured = True
-    state.ridge = options.alpha * state.kernel_unit / problem.total_weight
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
 

@@ -26,6 +26,7 @@ from sksparsenn._network.network import Network
 from sksparsenn._search.work import Work
 from sksparsenn._solvers.solution import Singular, Solution
 from sksparsenn._training.problem import Evaluation
+from sksparsenn._utils.range import absolute_ridge
 
 # Damping at the start, in units of the weighted mean of the tangent kernel's diagonal.
 FIRST_DAMPING = 0.1
@@ -51,6 +52,8 @@ class Options(NamedTuple):
     alpha: float
     max_iter: int
     tol: float
+    weight_unit: float = 1.0
+    """By which the weights of the samples have been divided."""
 
 
 class Point(NamedTuple):
@@ -175,7 +178,7 @@ def set_units(problem, state, options):
     if np.isnan(state.kernel_unit):
         diagonal = problem.kernel_diagonal(state.point.evaluation)
         state.kernel_unit = problem.sum(diagonal) / problem.total_weight
-    state.ridge = options.alpha * state.kernel_unit
+    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, options.weight_unit)
     if not options.damped:
         state.damping = 0.0
     elif np.isnan(state.damping):

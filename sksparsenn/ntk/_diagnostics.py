@@ -98,11 +98,21 @@ def data_separability(X):
     >>> print(f"{data_separability([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]]):.4f}")  # ||x_2 - x_3||
     0.6325
     """
-    X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
+    X = _checked(X)
     unit = float(np.abs(X).max()) or 1.0  # so that squares neither overflow nor vanish
     X = X / unit
     nearest = _nearest_by_tree if X.shape[1] <= TREE_FEATURES else _nearest_by_distances
-    return unit * float(min(nearest(X, sign) for sign in (1, -1)))
+    delta = unit * float(min(nearest(X, sign) for sign in (1, -1)))
+    if not np.isfinite(delta):
+        raise ValueError(
+            f"distances of rows with entries up to {unit:.3g} do not fit into float64: divide X by a constant."
+        )
+    return delta
+
+
+def _checked(X):
+    with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
+        return check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
 
 
 def _nearest_by_tree(X, sign):
@@ -199,7 +209,7 @@ def minimum_eigenvalue(X, *, shift, threshold=None):
     5.3e-07 <= 1.8e-02 <= 6.1e-01
     """
     threshold = firing_threshold(shift, threshold)
-    X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
+    X = _checked(X)
     lengths = Rows.of(X).lengths
     if np.abs(lengths - 1).max() > UNIT_LENGTH:
         raise ValueError(
@@ -210,5 +220,5 @@ def minimum_eigenvalue(X, *, shift, threshold=None):
     kernel = shifted_ntk_kernel(X, shift=threshold)
     value = float(eigh(kernel, eigvals_only=True, subset_by_index=[0, 0], overwrite_a=True)[0])
     delta = data_separability(X)
-    upper_bound = float(np.exp(-0.5 * threshold**2))
+    upper_bound = float(np.exp(-0.5 * min(threshold, 100.0) ** 2))
     return MinimumEigenvalue(value, upper_bound * delta / (100 * len(X) ** 2), upper_bound, delta)

@@ -14,6 +14,7 @@ from sksparsenn._network.network import PAIRS_AT_ONCE, Network, initial_weights
 from sksparsenn._samples.lift import Lift
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._utils.memory import require_memory
+from sksparsenn._utils.range import aligned, require_activation, total_weight
 from sksparsenn._utils.sklearn import Interval, _check_sample_weight, _fit_context
 from sksparsenn.ntk._kernel import firing_threshold
 
@@ -105,13 +106,15 @@ class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _fit_lift(self, X, sample_weight):
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        X = self._checked(X, reset=True)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weights.sum() > 0:
-            raise ValueError("sample_weight is zero for every sample: nothing is left to fit.")
-        lift = Lift.fit(X, weights / weights.sum(), self.fit_intercept, self.intercept_scaling)
+        lift = Lift.fit(X, weights / total_weight(weights), self.fit_intercept, self.intercept_scaling)
         self.centre_, self.constant_ = lift.centre, lift.constant
         return X.dtype, X.shape[1] + lift.n_added
+
+    def _checked(self, X, reset):
+        with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
+            return aligned(validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=reset))
 
     def transform(self, X):
         """Lift rows to the unit sphere.
@@ -125,7 +128,7 @@ class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_lifted : ndarray of shape (n_samples, n_features + 1), or (n_samples, n_features) without intercept
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        X = self._checked(X, reset=False)
         return np.ascontiguousarray(self._lifted(X, X.dtype).rows[:, : self._n_lifted])
 
     def _lifted(self, X, dtype):
@@ -311,6 +314,7 @@ class ShiftedNTKFeatures(SphereLift):
         shift = float(np.sqrt(0.4 * np.log(self.width))) if self.shift == "auto" else float(self.shift)
         threshold = firing_threshold(shift, self.threshold)
         dtype, n_lifted = self._fit_lift(X, sample_weight)
+        require_activation(shift, threshold, dtype)
         random_state = check_random_state(self.random_state)
         weights, _ = initial_weights(self.width, n_lifted, 1, "gaussian", random_state, dtype)
         self.hidden_weights_ = np.ascontiguousarray(weights[:, :n_lifted])
@@ -330,7 +334,7 @@ class ShiftedNTKFeatures(SphereLift):
             The features of neuron r are in columns r * n_lifted to (r + 1) * n_lifted - 1.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        X = self._checked(X, reset=False)
         lifted = self._lifted(X, self.hidden_weights_.dtype)
         counts, neurons = self._firing_neurons(lifted)
         width, d = self.hidden_weights_.shape

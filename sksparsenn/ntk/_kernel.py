@@ -30,7 +30,8 @@ class Rows(NamedTuple):
         X /= np.where(largest > 0, largest, 1.0)[:, None]
         lengths = np.sqrt(np.einsum("ij,ij->i", X, X))
         X /= np.where(lengths > 0, lengths, 1.0)[:, None]
-        lengths *= largest
+        with np.errstate(over="ignore"):  # `require_finite_products` refuses infinite ones
+            lengths *= largest
         # Rounding makes no row another length than its neighbours: equal lengths halve the work.
         lengths[np.abs(lengths - 1) <= 4 * np.finfo(np.float64).eps] = 1.0
         return cls(X, lengths)
@@ -140,9 +141,10 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
     threshold = firing_threshold(shift, threshold)
     if Y is not None and np.ndim(X) == np.ndim(Y) == 1:
         return _entry(X, Y, threshold)
-    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
     symmetric = Y is None
-    Y = X if symmetric else check_array(Y, dtype=[np.float64, np.float32], input_name="Y")
+    with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        Y = X if symmetric else check_array(Y, dtype=[np.float64, np.float32], input_name="Y")
     if X.shape[1] != Y.shape[1]:
         raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: give rows of the same features.")
     dtype = np.result_type(X, Y)
@@ -152,6 +154,7 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
     out = np.empty((len(X), len(Y)), dtype=dtype)
     rows = Rows.of(X)
     columns = rows if symmetric else Rows.of(Y)
+    require_finite_products(rows, columns, dtype)
     for i in tiles(len(X)):
         for j in tiles(len(Y)):
             if not symmetric or i.start < j.start:
@@ -177,11 +180,23 @@ def firing_threshold(shift, threshold):
     return float(shift if threshold is None else threshold)
 
 
+def require_finite_products(rows, columns, dtype):
+    """Refuse rows so long that their inner products may not fit into the precision of the kernel."""
+    longest = float(rows.lengths.max()), float(columns.lengths.max())
+    if not longest[0] * longest[1] <= float(np.finfo(dtype).max) / 2:
+        raise ValueError(
+            f"inner products of rows up to {longest[0]:.3g} and {longest[1]:.3g} long do not fit into "
+            f"{np.dtype(dtype).name}: divide X and Y by a constant."
+        )
+
+
 def _entry(x, y, threshold):
     """H(x, y) with little more than its arithmetic, since `KernelRidge` asks for entries one by one."""
     x = as_points(np.reshape(x, (1, -1)), "X")
     y = as_points(np.reshape(y, (1, -1)), "Y", n_features=x.shape[1])
-    return _kernel(Rows.of(x), Rows.of(y), threshold)[0, 0].astype(np.result_type(x, y))
+    rows, columns, dtype = Rows.of(x), Rows.of(y), np.result_type(x, y)
+    require_finite_products(rows, columns, dtype)
+    return _kernel(rows, columns, threshold)[0, 0].astype(dtype)
 
 
 def tiles(n):
