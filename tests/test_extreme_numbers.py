@@ -377,7 +377,9 @@ def test_rates_below_all_numbers_move_nothing():
 def test_streams_that_become_extreme(solver, loss, dtype):
     X, y = table()
     X = X.astype(dtype)
-    model = SparseShiftedReLURegressor(8, solver=solver, loss=loss, batch_size=7, random_state=0).partial_fit(X, y)
+    model = SparseShiftedReLURegressor(8, solver=solver, loss=loss, batch_size=7, random_state=0)
+    many = table(250, seed=1)  # enough for the units to stay as they are
+    model.partial_fit(many[0].astype(dtype), many[1])
     with pytest.raises(ValueError, match=r"targets up to 1e\+30 are too far from those of the first fit"):
         model.partial_fit(X, y / np.abs(y).max() * 1e30)
     for weight in (1e300, 1e-300):

@@ -12,7 +12,6 @@ from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
 from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
-from sksparsenn._solvers.systems import require_moderate_units
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.trust_region import Options, State, train
@@ -83,7 +82,6 @@ class SketchedGaussNewton(BaseShiftedReLU):
             # of range, and damping out of proportion.
             unit = float(unit_of(start.weights.mean(), ordinary=32))
             weights, total_weight = start.weights / unit, float(start.weights.sum())
-            require_moderate_units(network.output_scale, weights, network.weights.dtype)
             search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
             problem = Problem(start.samples, start.y, weights, start.targets.make_loss(), search, float(weights.sum()))
             options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol, unit)

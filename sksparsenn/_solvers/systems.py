@@ -134,29 +134,6 @@ class NormalSystem:
         sparse_sign_normal(self.jacobian, places, out)
 
 
-# Entries of J are as large as the output scale, weights that fit the targets as its inverse.  Within these bounds, for
-# networks of either precision, neither weights nor outputs nor sums of their squares leave the range of numbers.
-LARGEST_SCALE = {"float32": 1e20, "float64": 1e100}
-LARGEST_ENTRY = 1e200  # of J^T J or J J^T, for one neuron and sample
-
-
-def require_moderate_units(output_scale, weights, dtype):
-    """Raise ValueError if the output scale or sample weights are so extreme that steps would overflow or vanish."""
-    name = np.dtype(dtype).name
-    largest = LARGEST_SCALE[name]
-    if not 1 / largest <= output_scale <= largest:
-        raise ValueError(
-            f"output_scale={output_scale:.4g} leads to numbers outside the range of {name}; "
-            f"choose it between {1 / largest:g} and {largest:g}."
-        )
-    entry = weights.max() * output_scale**2
-    if not entry <= LARGEST_ENTRY:
-        raise ValueError(
-            f"a sample weight of {weights.max():.4g} with output_scale={output_scale:.4g} leads to overflow; "
-            f"divide all sample weights by {weights.max():.1g}, or lower output_scale."
-        )
-
-
 def smaller_system(jacobian):
     """Return the system with fewer rows."""
     return KernelSystem(jacobian) if jacobian.shape[0] <= jacobian.shape[1] else NormalSystem(jacobian)
