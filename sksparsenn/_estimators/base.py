@@ -10,9 +10,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
 from sksparsenn._network.network import Network, initial_weights
-from sksparsenn._samples.lift import Lift, Standardiser, in_canonical_order
+from sksparsenn._samples.lift import Lift, Standardiser, column_spreads, in_canonical_order
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import make_search, require_training_memory
 from sksparsenn._search.work import Work
@@ -104,6 +105,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         require_normal_targets(encoded, X.dtype)
         units_of = self._units_of_stream if stream else self._units_of
         lift, targets.units = units_of(targets, X, encoded, weights, continues)
+        if not continues and not stream:
+            warn_of_spreads(column_spreads(X, weights / weights.sum()))
         require_moderate_targets(encoded, targets.units)
         if in_batches:
             X, encoded, weights = in_canonical_order(X, encoded, weights)
@@ -279,6 +282,12 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             self.validation_scores_ = np.array(early_stopping.scores)
             self.best_iteration_ = early_stopping.best_iteration
             self.best_validation_score_ = early_stopping.best_score
+
+    def _warn(self, state, curve, early_stopping):
+        """Warn of what makes a fit that went through a bad one."""
+        warn_of_silence(state.silent_share, state.network.threshold)
+        if state.stop_reason == "max_iter" and early_stopping is None:
+            warn_of_a_fit_cut_short(np.asarray(curve), self.max_iter)
 
     def _require_room_for_predictions(self, start, kept):
         """Refuse weights whose predictions might not fit into their precision."""

@@ -103,6 +103,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
             # Store.
             self._require_room_for_predictions(start, kept)
+            self._warn(state, state.loss_curve, start.early_stopping)
             self._store(start, state, kept, problem)
             vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}

@@ -100,6 +100,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
             # Store.
             self._require_room_for_predictions(start, kept)
+            objectives = [step.objective for step in state.history] + [state.point.objective(state.ridge)]
+            self._warn(state, objectives, start.early_stopping)
             vars(self).update(self._fitted(start, kept))
             self.search_, self.solver_ = search.name, solver.name
             self._store_history(state, unit, total_weight, resumes)

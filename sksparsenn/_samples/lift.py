@@ -15,6 +15,7 @@ from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import canonical, mean_and_spread
+from sksparsenn._samples.sparse_table import column_spreads as sparse_column_spreads
 from sksparsenn._samples.sparse_table import in_canonical_order as sparse_rows_in_canonical_order
 from sksparsenn._utils.range import unit_of
 
@@ -79,6 +80,22 @@ class Lift(NamedTuple):
                 part /= np.where(length > 0, length, 1.0)[:, None]
             lifted[rows] = part
         return DenseSamples(padded_rows(lifted), lifted.shape[1])
+
+
+def column_spreads(X, shares):
+    """Return the weighted standard deviation of each column of a dense or sparse table."""
+    if issparse(X):
+        return sparse_column_spreads(canonical(X), shares)
+    unit = np.abs(X).max(axis=0, initial=0).astype(np.float64)  # so that squares neither overflow nor vanish
+    divisor = np.where(unit > 0, unit, 1.0)
+    mean, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for rows in _slices(len(X)):
+        mean += shares[rows] @ (X[rows] / divisor)
+    for rows in _slices(len(X)):
+        squares += shares[rows] @ (X[rows] / divisor - mean) ** 2
+    spreads = np.sqrt(squares)
+    spreads[spreads <= 10 * np.finfo(np.float64).eps] = 0  # rounding of a column that does not vary
+    return spreads * unit
 
 
 class Standardiser(NamedTuple):

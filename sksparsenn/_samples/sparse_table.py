@@ -46,6 +46,21 @@ def mean_and_spread(X, shares):
     return mean * unit, float(np.sqrt(squares)) * unit, unit
 
 
+def column_spreads(X, shares):
+    """Return the weighted standard deviation of each column."""
+    n_features = X.shape[1]
+    share, column = shares[row_numbers(X)], X.indices
+    unit = np.zeros(n_features)
+    np.maximum.at(unit, column, np.abs(X.data))
+    data = X.data / np.where(unit > 0, unit, 1.0)[column]
+    mean = np.bincount(column, weights=share * data, minlength=n_features)
+    zeros = np.maximum(1 - np.bincount(column, weights=share, minlength=n_features), 0)
+    squares = np.bincount(column, weights=share * (data - mean[column]) ** 2, minlength=n_features) + zeros * mean**2
+    spreads = np.sqrt(squares)
+    spreads[spreads <= 10 * np.finfo(np.float64).eps] = 0  # rounding of a column that does not vary
+    return spreads * unit
+
+
 def columns_to_centre(centre, spread):
     """The columns to store with their centre subtracted: then the rest of the centre is no longer than the spread.
 

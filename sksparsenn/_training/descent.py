@@ -50,6 +50,8 @@ class State:
     rate_limit: float = np.nan
     kernel_unit: float = np.nan
     """Weighted mean of the tangent kernel's diagonal at the start."""
+    silent_share: float = 0.0
+    """The share of the samples on which no neuron fires at the start."""
     ridge: float = np.nan
     measured: bool = False
     """Whether the learning rate and the ridge are known in absolute terms; a stream measures each part."""

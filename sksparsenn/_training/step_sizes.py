@@ -28,6 +28,7 @@ def set_units(state, problem, evaluation, options):
     diagonal = problem.kernel_diagonal(evaluation)
     if np.isnan(state.kernel_unit):
         state.kernel_unit = problem.sum(diagonal)
+        state.silent_share = problem.sum(diagonal == 0)
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate

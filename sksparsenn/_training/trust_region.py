@@ -97,6 +97,8 @@ class State:
     point: Point | None = None
     kernel_unit: float = np.nan
     """Weighted mean of the tangent kernel's diagonal at the start."""
+    silent_share: float = 0.0
+    """The share of the samples, by weight, on which no neuron fires at the start."""
     ridge: float = 0.0
     damping: float = np.nan
     last_step: np.ndarray | float = 0.0
@@ -178,6 +180,7 @@ def set_units(problem, state, options):
     if np.isnan(state.kernel_unit):
         diagonal = problem.kernel_diagonal(state.point.evaluation)
         state.kernel_unit = problem.sum(diagonal) / problem.total_weight
+        state.silent_share = problem.sum(diagonal == 0) / problem.total_weight
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, options.weight_unit)
     if not options.damped:
         state.damping = 0.0
