@@ -3,6 +3,7 @@
 With HYPOTHESIS_PROFILE=fresh, or --hypothesis-profile=fresh, examples are new in every run.
 """
 
+import gc
 import os
 import signal
 
@@ -45,3 +46,11 @@ def small_loops_take_threads():
         assert _threads.threads_of(10) == (2 if _threads.built_with_openmp() else 1)
     yield
     _threads.operations_worth_a_thread(before)
+
+
+@pytest.fixture
+def interruption_reaches_the_fit():
+    """No collection of garbage, at which Hypothesis runs a function of its own: there an interruption is ignored."""
+    gc.disable()
+    yield
+    gc.enable()

@@ -1,4 +1,4 @@
-"""Warnings of fits that go through but learn little: no neuron fires, columns differ in scale, training is cut short."""
+"""Warnings of fits that go through but learn little: nothing fires, columns differ in scale, training is cut short."""
 
 import warnings
 

@@ -144,7 +144,7 @@ def test_a_huge_output_scale_leaves_numbers_finite(dtype, extreme, solver, width
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("again", [False, True])
-def test_interruption_ends_a_fit_and_keeps_the_last_one(again, solver):
+def test_interruption_ends_a_fit_and_keeps_the_last_one(again, solver, interruption_reaches_the_fit):
     X, y = table(700)
     model = SketchedGaussNewtonRegressor(
         width=400, shift=1.0, solver=solver, alpha=0.0, output_scale=1.0, max_iter=1, tol=0.0, random_state=0

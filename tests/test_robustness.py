@@ -104,7 +104,7 @@ def test_memory_is_known_here():
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_interruption_ends_a_fit_and_keeps_the_last_one(search):
+def test_interruption_ends_a_fit_and_keeps_the_last_one(search, interruption_reaches_the_fit):
     X, y = table(1000)
     model = SparseShiftedReLURegressor(256, search=search, max_iter=2, tol=0, random_state=0).fit(X, y)
     before = dict(vars(model))
