@@ -1,9 +1,11 @@
 """What classifiers add to a network: labels as signs, scores and probabilities of classes."""
 
+from functools import update_wrapper
+from types import MethodType
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_class_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -11,13 +13,27 @@ from sksparsenn._inputs import Standardiser
 from sksparsenn._losses import class_shares_as_scores, probabilities, probabilities_of_means
 
 
-def _has_probabilities(estimator):
-    if estimator.loss != "hinge":
-        return True
-    raise AttributeError(
-        "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
-        "or wrap the estimator in CalibratedClassifierCV."
-    )
+def _require_probabilities(estimator):
+    """Raise the error of a missing attribute for a loss that has no probabilities."""
+    if estimator.loss == "hinge":
+        raise AttributeError(
+            "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
+            "or wrap the estimator in CalibratedClassifierCV."
+        )
+
+
+class _IfProbabilities:
+    """A method that is an attribute only of estimators that have probabilities; the error says why of others."""
+
+    def __init__(self, method):
+        self.method = method
+        update_wrapper(self, method)
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self.method
+        _require_probabilities(estimator)
+        return MethodType(self.method, estimator)
 
 
 class Classification(ClassifierMixin):
@@ -36,14 +52,16 @@ class Classification(ClassifierMixin):
                 "a classifier needs at least two classes."
             )
 
-    def _encode(self, y):
+    def _encode(self, y, name="y"):
         """Labels as a float64 matrix of signs: +1 in the column of a sample's class, else -1."""
         places = np.searchsorted(self.classes_, y)
         unknown = self.classes_[np.minimum(places, len(self.classes_) - 1)] != y
         if unknown.any():
+            labels = np.unique(y[unknown]).tolist()
+            more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
             raise ValueError(
-                f"y holds labels that are not among the classes: {np.unique(y[unknown]).tolist()} "
-                f"not in {self.classes_.tolist()}."
+                f"{name} holds labels that are not among the classes: {labels[:5]}{more} not in "
+                f"{self.classes_.tolist()}."
             )
         if len(self.classes_) == 2:
             return 2.0 * places[:, None] - 1
@@ -130,7 +148,7 @@ class Classification(ClassifierMixin):
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[places]
 
-    @available_if(_has_probabilities)
+    @_IfProbabilities
     def predict_proba(self, X):
         """Probabilities of the classes, for the log loss and the squared error.
 
@@ -151,7 +169,7 @@ class Classification(ClassifierMixin):
         scores = self.decision_function(X)
         return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
 
-    @available_if(_has_probabilities)
+    @_IfProbabilities
     def predict_log_proba(self, X):
         """Logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):

@@ -21,11 +21,13 @@ class Regression(RegressorMixin):
     def _learn_targets(self, y, classes=None):
         self._single_output = y.ndim == 1
 
-    def _encode(self, y):
+    def _encode(self, y, name="y"):
         """Targets as a float64 matrix with a column for each output."""
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"{name} has to hold numbers, got an array of {y.dtype}; a classifier takes labels.")
         y = np.asarray(y, dtype=np.float64)
         if not np.isfinite(y).all():
-            raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
+            raise ValueError(f"Input {name} contains NaN or infinity: remove or replace such targets.")
         return y.reshape(len(y), -1)
 
     def _balanced(self, y, weights):
