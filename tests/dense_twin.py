@@ -72,7 +72,9 @@ def train(
     similar = order_by_halving(W)
     W, signs = W[similar], signs[similar]
     if init == "paired":
-        W, signs = np.vstack([W, W]), np.vstack([signs, -signs])
+        odd = width % 2  # one neuron without a partner, which never fires
+        W = np.vstack([W, np.zeros((odd, W.shape[1])), W])
+        signs = np.vstack([signs, np.ones((odd, y.shape[1])), -signs])
     start, velocity, scale, losses, ridge = W.copy(), np.zeros_like(W), output_scale / np.sqrt(width), [], None
     for _ in range(steps):
         batch, batch_shares = np.arange(len(inputs)), shares

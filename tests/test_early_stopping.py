@@ -135,12 +135,34 @@ def test_what_is_refused(name):
         model.fit(X, y, sample_weight_val=np.ones(3))
     with pytest.raises(ValueError, match="X_val is given, but early_stopping=False"):
         clone(model).set_params(early_stopping=False).fit(X, y, X_val=X, y_val=y)
-    with pytest.raises(ValueError, match=r"X has 2 features"):
+    with pytest.raises(ValueError, match=r"X_val has 2 features, but X has 6"):
         model.fit(X, y, X_val=X[:, :2], y_val=y)
     with pytest.raises(ValueError, match=r"sample_weight_val is zero for every sample|at least one non-zero"):
         model.fit(X, y, X_val=X, y_val=y, sample_weight_val=np.zeros(len(X)))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="Input X_val contains NaN"):
         model.fit(X, y, X_val=np.where(X > 2, np.nan, X), y_val=y)
+    with pytest.raises(ValueError, match="Input y_val contains NaN"):
+        model.fit(X, y, X_val=X, y_val=np.where(X[:, 0] > 1, np.nan, y))
+    with pytest.raises(ValueError, match="Input sample_weight_val contains NaN"):
+        model.fit(X, y, X_val=X, y_val=y, sample_weight_val=np.full(len(X), np.nan))
+    with pytest.raises(ValueError, match="X_val: Expected 2D array, got 1D array"):
+        model.fit(X, y, X_val=X[:, 0], y_val=y)
+    with pytest.raises(ValueError, match="X_val: Found array with 0 sample"):
+        model.fit(X, y, X_val=X[:0], y_val=y[:0])
+    with pytest.raises(ValueError, match="X_val holds 200 samples, but y_val 3: give a target for each"):
+        model.fit(X, y, X_val=X, y_val=y[:3])
+    if is_classifier(model):
+        with pytest.raises(ValueError, match=r"y_val holds labels .*: \[5\] not in \[0, 1, 2\]"):
+            model.fit(X, y, X_val=X[:2], y_val=[1, 5])
+        with pytest.raises(ValueError, match=r"y_val holds labels .* and 195 more not in"):
+            model.fit(X, y, X_val=X, y_val=np.arange(200) + 5)
+    else:
+        with pytest.raises(ValueError, match="y_val has 2 outputs, but y has 1"):
+            model.fit(X, y, X_val=X, y_val=np.c_[y, y])
+        with pytest.raises(ValueError, match="y_val has to hold numbers, got an array of <U1; a classifier takes"):
+            model.fit(X, y, X_val=X, y_val=np.full(200, "a"))
+        with pytest.raises(ValueError, match="y has to hold numbers, got an array of <U1; a classifier takes"):
+            model.fit(X, np.full(200, "a"))
     assert not hasattr(model, "hidden_weights_")
 
 
@@ -182,6 +204,25 @@ def test_outputs_that_overflow_score_worst():
     assert stopping.reached(Network(np.nan, np.inf))
     assert stopping.scores == [-np.inf, 3.0, -np.inf, -np.inf]
     assert stopping.best_iteration == 2
+
+
+@pytest.mark.parametrize("name", ["gd classifier", "gauss_newton classifier"])
+def test_splits_that_a_class_does_not_survive(name):
+    model = clone(MODELS[name]).set_params(early_stopping=True)
+    X, y = table(model)
+    with pytest.raises(ValueError, match=r"class 7 has 1 sample, but early stopping needs two of each .* X_val and"):
+        model.fit(X, np.r_[7, y[1:]])
+    with pytest.raises(ValueError, match=r"validation_fraction=0.1 of 20 samples holds out 2 and fits 18, but .* 3 cl"):
+        model.fit(X[:20], y[:20])
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 of 20 samples holds out 18 and fits 2, but .* 3 cl"):
+        clone(model).set_params(validation_fraction=0.9).fit(X[:20], y[:20])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_split_that_leaves_nothing_to_fit(name):
+    model = clone(MODELS[name]).set_params(early_stopping=True, validation_fraction=0.999)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.999 of 200 samples holds out 200 and leaves none"):
+        model.fit(*table(model))
 
 
 def test_a_single_validation_row_has_no_r2():

@@ -71,6 +71,7 @@ SETTINGS = {
     "truncated relu": {"shift": 0.0, "threshold": 0.9},
     "output scale": {"output_scale": 10.0},
     "gaussian": {"init": "gaussian", "width": 31},
+    "odd width": {"width": 41},
     "three outputs": {"n_outputs": 3},
     "three outputs, narrow": {"n_outputs": 3, "width": 6, "shift": 0.3, "alpha": 0.1},
     "weights": {"weighted": True},

@@ -291,11 +291,12 @@ def test_what_is_computed_is_the_same_as_pair_by_pair():
         assert np.abs(moved[0] - weights).max() > 1e-3
 
 
+@pytest.mark.parametrize("width", [200, 201])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_neurons_of_paired_initialisation_cancel_exactly(dtype):
+def test_neurons_of_paired_initialisation_cancel_exactly(dtype, width):
     rng = np.random.default_rng(2)
     X = clustered(rng, 500, 5, dtype)
-    network = a_network(rng, 200, 5, 0.7, dtype, init="paired")
+    network = a_network(rng, width, 5, 0.7, dtype, init="paired")
     search = MarginNodeSearch(DenseSamples(padded_rows(X)), network.weights, 0.7)
     firing, outputs, _ = forward_is_exact(search, X, network)
     assert firing.n_held > 0

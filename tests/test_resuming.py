@@ -31,6 +31,7 @@ CURVES = (
 FIRST_ORDER = {
     "automatic rate": {},
     "given rate": {"learning_rate": 0.5, "momentum": 0.5},
+    "odd width": {"width": 41},
     "huber": {"loss": "huber"},
     "absolute error": {"loss": "absolute_error"},
     "sgd": {"solver": "sgd"},
@@ -87,12 +88,13 @@ def test_classifiers_go_on_exactly(classifier, loss, n_classes):
     assert_same(*in_two_parts(model, X, labels(y, n_classes)), X)
 
 
+@pytest.mark.parametrize("width", [40, 41])
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gauss_newton_goes_on_exactly_where_its_solver_is_exact(dtype, early_stopping):
+def test_gauss_newton_goes_on_exactly_where_its_solver_is_exact(dtype, early_stopping, width):
     X, y = table()
     model = SketchedGaussNewtonRegressor(
-        40, shift=0.5, solver="cholesky", tol=0, early_stopping=early_stopping, random_state=0
+        width, shift=0.5, solver="cholesky", tol=0, early_stopping=early_stopping, random_state=0
     )
     assert_same(*in_two_parts(model, X.astype(dtype), y), X.astype(dtype))
 

@@ -22,7 +22,7 @@ def table(n=300, d=5, seed=0):
     ("params", "message"),
     [
         ({"width": 0}, "'width' parameter .* must be an int in the range .* Got 0 instead"),
-        ({"width": 31}, "width=31 is odd, but init='paired' .* use an even width or init='gaussian'"),
+        ({"width": 10**30}, "width=10{30} is more than the 2147483647 neurons that can be numbered: lower width"),
         ({"width": "many"}, "'width' parameter .* Got 'many' instead"),
         ({"shift": -0.5}, "'shift' parameter .* Got -0.5 instead"),
         ({"shift": 1.0, "threshold": 0.5}, "threshold=0.5 lies below shift=1: .* raise threshold or lower shift"),

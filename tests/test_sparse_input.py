@@ -546,11 +546,15 @@ def test_search_structures_say_that_they_need_dense_rows():
 def test_gauss_newton_refuses_sparse_rows(estimator):
     X, y = table(9)
     y = np.round(y)
-    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
+    sibling = estimator.__name__.replace("SketchedGaussNewton", "SparseShiftedReLU")
+    message = rf"X is sparse, but {estimator.__name__} takes dense samples only: use {sibling}, .* sparse_output=False"
+    with pytest.raises(TypeError, match=message):
         estimator(16).fit(sparse.csr_array(X), y)
     model = estimator(16, max_iter=1).fit(X, y)
-    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
+    with pytest.raises(TypeError, match=message):
         model.predict(sparse.csr_array(X))
+    with pytest.raises(TypeError, match=message.replace("X is", "X_val is")):
+        model.fit(X, y, X_val=sparse.csr_array(X), y_val=y)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

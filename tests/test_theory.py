@@ -46,12 +46,29 @@ def test_automatic_shift_is_that_of_the_papers(estimator, share):
         assert model.firing_fraction_curve_[0] * width < width ** (1 - share / 2)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 33, 999, 1000, 1001])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_paired_initialisation_is_exactly_zero(dtype):
+def test_paired_initialisation_is_exactly_zero(dtype, width):
     """Partners have equal numbers and opposite signs: not small, zero."""
-    weights, signs = initial_weights(1000, 8, 2, "paired", np.random.RandomState(0), dtype)
-    outputs = Network(weights, signs, 0.7, 0.7, 3.0).outputs(DenseSamples(unit_rows(30, 8).astype(dtype)))
-    np.testing.assert_array_equal(outputs, 0)
+    weights, signs = initial_weights(width, 8, 2, "paired", np.random.RandomState(0), dtype)
+    assert len(weights) == len(signs) == width
+    assert (np.abs(signs) == 1).all()
+    network = Network(weights, signs, 0.7, 0.7, 3.0)
+    X = DenseSamples(unit_rows(30, 8).astype(dtype))
+    np.testing.assert_array_equal(network.outputs(X), 0)
+    np.testing.assert_array_equal(network.firing(X).outputs(signs, 0.7, 3.0), 0)
+    assert width < 33 or network.firing(X).n_pairs > 0
+
+
+@pytest.mark.parametrize("width", [3, 33, 1001])
+def test_an_odd_width_has_one_neuron_that_never_fires(width):
+    """Between the halves: the others are the neurons of the even width below."""
+    odd, signs = initial_weights(width, 8, 1, "paired", np.random.RandomState(0), np.float64)
+    even, even_signs = initial_weights(width - 1, 8, 1, "paired", np.random.RandomState(0), np.float64)
+    middle = width // 2
+    np.testing.assert_array_equal(odd[middle], 0)
+    np.testing.assert_array_equal(np.delete(odd, middle, axis=0), even)
+    np.testing.assert_array_equal(np.delete(signs, middle, axis=0), even_signs)
 
 
 @pytest.mark.parametrize("width", [4096, 32768])

@@ -33,6 +33,8 @@ SETTINGS = {
     "three outputs": {"n_outputs": 3},
     "three outputs, absolute error": {"n_outputs": 3, "loss": "absolute_error"},
     "gaussian": {"init": "gaussian", "width": 31},
+    "odd width": {"width": 41, "momentum": 0.8, "alpha": 1.0},
+    "odd width, no shift": {"width": 39, "shift": 0.0},
     "weights": {"weighted": True},
     "weights and outputs": {"weighted": True, "n_outputs": 2, "loss": "huber", "alpha": 1.0},
 }
@@ -104,6 +106,18 @@ def test_searches_lead_to_the_same_bits(solver):
         assert weights[0].dtype == dtype
         for other in weights[1:]:
             np.testing.assert_array_equal(other, weights[0])
+
+
+@pytest.mark.parametrize("width", [1, 3, 41])
+@pytest.mark.parametrize("shift", [0.0, 1.1])
+def test_odd_widths_start_from_zero_in_all_searches(width, shift):
+    """One neuron has no partner, fires on nothing and stays where it is."""
+    setting = {"width": width, "shift": shift, "momentum": 0.8, "alpha": 1.0}
+    fitted = [fit_both(setting, "gd", search)[0] for search in SEARCHES]
+    for model in fitted:
+        np.testing.assert_array_equal(model.hidden_weights_, fitted[0].hidden_weights_)
+        np.testing.assert_array_equal(model.hidden_weights_[width // 2], 0)
+        assert model.loss_curve_[0] == pytest.approx(0.5, abs=1e-15)
 
 
 def test_single_precision_follows_the_twin():

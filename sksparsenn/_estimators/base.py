@@ -5,13 +5,14 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import validate_data
 
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
+from sksparsenn._estimators.held_out import checked_samples, checked_targets, split
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift, Standardiser, column_spreads, in_canonical_order
 from sksparsenn._samples.points import padded_rows
@@ -62,6 +63,9 @@ class Start(NamedTuple):
     """What is remembered of the training that this one takes up, empty if it starts anew."""
 
 
+# Neurons are numbered with 32 bits.
+MOST_NEURONS = np.iinfo(np.int32).max
+
 # Parameters that may change between fits of which the second takes up the training of the first.
 FREE_TO_CHANGE = {"max_iter", "tol", "n_iter_no_change", "random_state", "verbose", "warm_start"}
 
@@ -92,7 +96,6 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _start(self, X, y, sample_weight, held_out, *, in_batches, continues, stream=False, classes=None):
         """Validate, hold out, lift, initialise."""
-        self._check_width()
         shift, threshold = self._activation()
         rows = self._read(X, y, sample_weight, reset=not continues)
         require_activation(shift, threshold, rows.X.dtype)
@@ -128,6 +131,10 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     def _activation(self):
         """Shift and threshold as numbers; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
+        if self.width > MOST_NEURONS:
+            raise ValueError(
+                f"width={self.width} is more than the {MOST_NEURONS} neurons that can be numbered: lower width."
+            )
         share = self._shift_share
         shift = float(np.sqrt(share * np.log(self.width))) if self.shift == "auto" else float(self.shift)
         threshold = shift if self.threshold is None else float(self.threshold)
@@ -138,17 +145,15 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             )
         return shift, threshold
 
-    def _check_width(self):
-        if self.init == "paired" and self.width % 2:
-            raise ValueError(
-                f"width={self.width} is odd, but init='paired' gives every neuron a partner of opposite sign; "
-                "use an even width or init='gaussian'."
-            )
-
-    def _read(self, X, y, sample_weight, *, reset=True, name="sample_weight"):
+    def _read(self, X, y, sample_weight, *, reset):
         """Checked rows, without those that weigh nothing."""
-        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(), **self._target_kind.checks)
-        X = aligned_table(X)
+        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
+        return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
+
+    def _weighted(self, X, y, sample_weight, name):
+        """Return the rows that weigh something."""
+        if sample_weight is not None:
+            assert_all_finite(sample_weight, input_name=name)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         total_weight(weights, name)
         if not weights.all():
@@ -158,7 +163,14 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     _takes_sparse = False
 
-    def _input_checks(self):
+    def _input_checks(self, X, name="X"):
+        """What scikit-learn is to check of X, which is refused here where it is sparse and may not be."""
+        if issparse(X) and not self._takes_sparse:
+            sibling = "SparseShiftedReLU" + ("Classifier" if is_classifier(self) else "Regressor")
+            raise TypeError(
+                f"{name} is sparse, but {type(self).__name__} takes dense samples only: use {sibling}, which takes "
+                f"sparse ones, or {name}.toarray(), or sparse_output=False where an encoder makes {name}."
+            )
         formats = "csr" if self._takes_sparse else False
         return {"accept_sparse": formats, "dtype": [np.float64, np.float32], "order": "C"}
 
@@ -222,22 +234,22 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
                 raise ValueError(f"{missing} is missing: X_val and y_val have to be given together.")
             if self.early_stopping is False:
                 raise ValueError("X_val is given, but early_stopping=False; set early_stopping to 'auto' or True.")
-            return rows, self._read(X_val, y_val, sample_weight_val, reset=False, name="sample_weight_val")
+            X = checked_samples(self, X_val, self.n_features_in_)
+            y = checked_targets(y_val, X.shape[0], "multi_output" in self._target_kind.checks)
+            return rows, self._weighted(aligned_table(X), y, sample_weight_val, "sample_weight_val")
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val is given without X_val and y_val.")
         if self.early_stopping is not True:
             return rows, None
         self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
-        stratify = rows.y if self._target_kind.stratifies else None
-        parts = train_test_split(
-            *rows, test_size=self.validation_fraction, random_state=self._split_seed, stratify=stratify
-        )
-        return Rows(*parts[::2]), Rows(*parts[1::2])
+        return split(rows, self.validation_fraction, self._split_seed, self._target_kind.stratifies)
 
     def _make_early_stopping(self, held_out, targets, network, in_batches):
         if held_out is None:
             return None
-        encoded = targets.encode(held_out.y)
+        encoded = targets.encode(held_out.y, "y_val")
+        if encoded.shape[1] != network.signs.shape[1]:
+            raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {network.signs.shape[1]}.")
         samples = self._lift()(held_out.X, network.weights.dtype)
         search = make_search(
             "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
@@ -323,7 +335,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     def _checked(self, X):
         """Rows of X to predict, checked."""
         with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
-            return aligned_table(validate_data(self, X, reset=False, **self._input_checks()))
+            return aligned_table(validate_data(self, X, reset=False, **self._input_checks(X)))
 
     def _network_outputs(self, X):
         """Return the network's outputs, in its own units; nothing here calls BLAS, whose threads would change bits."""

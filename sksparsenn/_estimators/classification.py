@@ -1,21 +1,37 @@
 """Classification: the face of classifiers, labels, scores and probabilities of classes."""
 
+from functools import update_wrapper
+from types import MethodType
+
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._estimators.targets import Labels
 from sksparsenn._network.losses import probabilities, probabilities_of_means
 
 
-def _has_probabilities(estimator):
-    if estimator.loss != "hinge":
-        return True
-    raise AttributeError(
-        "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
-        "or wrap the estimator in CalibratedClassifierCV."
-    )
+def _require_probabilities(estimator):
+    """Raise the error of a missing attribute for a loss that has no probabilities."""
+    if estimator.loss == "hinge":
+        raise AttributeError(
+            "loss='hinge' gives no probabilities: use loss='log_loss' or 'squared_error', or decision_function, "
+            "or wrap the estimator in CalibratedClassifierCV."
+        )
+
+
+class _IfProbabilities:
+    """A method that is an attribute only of estimators that have probabilities; the error says why of others."""
+
+    def __init__(self, method):
+        self.method = method
+        update_wrapper(self, method)
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self.method
+        _require_probabilities(estimator)
+        return MethodType(self.method, estimator)
 
 
 class Classification(ClassifierMixin):
@@ -63,7 +79,7 @@ class Classification(ClassifierMixin):
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[places]
 
-    @available_if(_has_probabilities)
+    @_IfProbabilities
     def predict_proba(self, X):
         """Probabilities of the classes, for the log loss and the squared error.
 
@@ -84,7 +100,7 @@ class Classification(ClassifierMixin):
         scores = self.decision_function(X)
         return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
 
-    @available_if(_has_probabilities)
+    @_IfProbabilities
     def predict_log_proba(self, X):
         """Logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):

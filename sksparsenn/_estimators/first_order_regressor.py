@@ -33,7 +33,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     Parameters
     ----------
     width : int, default=1024
-        Number of hidden neurons; even for ``init="paired"``.
+        Number of hidden neurons.
 
     shift : "auto" or float >= 0, default="auto"
         Shift b of the ReLU.  "auto" is sqrt(0.4 ln width), for which about
@@ -85,7 +85,9 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     init : {"paired", "gaussian"}, default="paired"
         w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start [2]_.
+        the weights of the first and opposite signs, so that f = 0 at the start [2]_.  Of an
+        odd width one neuron has no partner: its weights are zero, so that it never fires,
+        and the others are those of the even width below.
 
     learning_rate : "auto" or float > 0, default="auto"
         Step size.  "auto" starts from 1 / lambda_max of sum_i s_i / S J_i^T J_i

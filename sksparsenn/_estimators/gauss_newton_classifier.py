@@ -36,7 +36,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     Parameters
     ----------
     width : int, default=256
-        Number of hidden neurons; even for ``init="paired"``.
+        Number of hidden neurons.
 
     shift : "auto" or float >= 0, default="auto"
         Shift b of the ReLU.  "auto" is sqrt(0.48 ln width), for which about
@@ -91,7 +91,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     init : {"paired", "gaussian"}, default="paired"
         w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start.
+        the weights of the first and opposite signs, so that f = 0 at the start.  Of an
+        odd width one neuron has no partner: its weights are zero, so that it never fires,
+        and the others are those of the even width below.
 
     max_iter : int, default=6
         Largest number of iterations, those whose step was taken back included.

@@ -45,11 +45,13 @@ class Numbers:
         """Return the loss."""
         return REGRESSION_LOSSES[self.loss]
 
-    def encode(self, y):
+    def encode(self, y, name="y"):
         """Return targets as a float64 matrix with a column for each output."""
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"{name} has to hold numbers, got an array of {y.dtype}; a classifier takes labels.")
         y = np.asarray(y, dtype=np.float64)
         if not np.isfinite(y).all():
-            raise ValueError("Input y contains NaN or infinity: remove or replace such targets.")
+            raise ValueError(f"Input {name} contains NaN or infinity: remove or replace such targets.")
         return y.reshape(len(y), -1)
 
     def balanced(self, y, weights):
@@ -116,14 +118,16 @@ class Labels:
         """Return the loss on labels, with the scores that outputs of zero stand for."""
         return classification_loss(self.loss, self.units.mean)
 
-    def encode(self, y):
+    def encode(self, y, name="y"):
         """Return labels as a float64 matrix of signs: +1 in the column of a sample's class, else -1."""
         places = np.searchsorted(self.classes, y)
         unknown = self.classes[np.minimum(places, len(self.classes) - 1)] != y
         if unknown.any():
+            labels = np.unique(y[unknown]).tolist()
+            more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
             raise ValueError(
-                f"y holds labels that are not among the classes: {np.unique(y[unknown]).tolist()} "
-                f"not in {self.classes.tolist()}."
+                f"{name} holds labels that are not among the classes: {labels[:5]}{more} not in "
+                f"{self.classes.tolist()}."
             )
         if len(self.classes) == 2:
             return 2.0 * places[:, None] - 1

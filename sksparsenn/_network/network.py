@@ -58,7 +58,8 @@ def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
     "gaussian": w_r ~ N(0, I), a_r uniform in {-1, +1} [SYZ21, Definition 3.2].
     "paired": the second half of the neurons repeats the weights of the first half with
     opposite signs, so that f = 0 [QSY23, Definition 1.3, whose misprint a_{m+r} = a_r is
-    read as a_{m+r} = -a_r].
+    read as a_{m+r} = -a_r].  Of an odd width, the last neuron of the first half has no partner:
+    its weights are zero, so that it fires on nothing and never moves.
 
     The neurons drawn are put into an order in which those with similar weights follow each other: they fire on
     much the same samples, which caches then hold.
@@ -69,5 +70,7 @@ def initial_weights(width, n_features, n_outputs, init, random_state, dtype):
     order = order_by_halving(weights[:, :COMPARED])
     weights, signs = weights.astype(dtype, copy=False)[order], signs[order]
     if init == "paired":
-        weights, signs = np.concatenate([weights, weights]), np.concatenate([signs, -signs])
+        odd = width % 2
+        weights = np.concatenate([weights, np.zeros((odd, n_features), dtype), weights])
+        signs = np.concatenate([signs, np.ones((odd, n_outputs), dtype), -signs])
     return padded_rows(weights), np.ascontiguousarray(signs)

@@ -1,0 +1,71 @@
+"""Samples to validate on: the user's own, checked under their names, or a part of those to fit."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.validation import column_or_1d, validate_data
+
+
+@contextmanager
+def named(name):
+    """Errors of scikit-learn's checks, with the name of what was checked where they have none."""
+    try:
+        yield
+    except ValueError as error:
+        if name in str(error):
+            raise
+        raise ValueError(f"{name}: {error}") from error
+
+
+def checked_samples(estimator, X_val, n_features):
+    """X_val as `fit` takes X, or an error that names it."""
+    with named("X_val"):
+        X = check_array(X_val, input_name="X_val", estimator=estimator, **estimator._input_checks(X_val, "X_val"))
+    if X.shape[1] != n_features:
+        raise ValueError(f"X_val has {X.shape[1]} features, but X has {n_features}: give the same columns of both.")
+    validate_data(estimator, X_val, reset=False, skip_check_array=True)  # names of features
+    return X
+
+
+def checked_targets(y_val, n_samples, several_outputs):
+    """y_val as `fit` takes y, or an error that names it."""
+    with named("y_val"):
+        if several_outputs:
+            y = check_array(y_val, ensure_2d=False, dtype=None, input_name="y_val")
+            y = y.astype(np.float64) if y.dtype.kind == "O" else y
+        else:
+            y = column_or_1d(y_val, warn=True)
+            assert_all_finite(y, input_name="y_val")
+    if len(y) != n_samples:
+        raise ValueError(f"X_val holds {n_samples} samples, but y_val {len(y)}: give a target for each.")
+    return y
+
+
+def split(rows, fraction, seed, stratifies):
+    """Two parts of the rows, to train and to validate on, in which the classes have about the same shares."""
+    n = len(rows.y)
+    n_held_out = int(np.ceil(fraction * n))
+    advice = "give samples to validate on by X_val and y_val, or set early_stopping=False."
+    if n_held_out >= n:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n} samples holds out {n_held_out} and leaves none to fit: "
+            f"lower it, {advice}"
+        )
+    stratify = None
+    if stratifies:
+        stratify = rows.y
+        classes, counts = np.unique(rows.y, return_counts=True)
+        if counts.min() < 2:
+            raise ValueError(
+                f"class {classes[counts.argmin()]!s} has 1 sample, but early stopping needs two of each class, one to "
+                f"fit and one to validate on: {advice}"
+            )
+        if min(n_held_out, n - n_held_out) < len(classes):
+            raise ValueError(
+                f"validation_fraction={fraction} of {n} samples holds out {n_held_out} and fits {n - n_held_out}, but "
+                f"each part needs at least one of each of {len(classes)} classes: change it, {advice}"
+            )
+    parts = train_test_split(*rows, test_size=fraction, random_state=seed, stratify=stratify)
+    return type(rows)(*parts[::2]), type(rows)(*parts[1::2])
