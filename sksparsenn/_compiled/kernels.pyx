@@ -348,8 +348,12 @@ cdef void sum_blocks(const Parts *parts, Py_ssize_t first, Py_ssize_t last, doub
 
 
 cdef object block_bounds(rows, Py_ssize_t width, Py_ssize_t n_blocks):
-    # Blocks of consecutive neurons, whichever of them the lists hold.
-    return np.searchsorted(rows, np.arange(n_blocks + 1) * width // n_blocks).astype(np.int64)
+    # Blocks of consecutive neurons, whichever of them the lists hold.  Block k of the second half has the partners of
+    # those of block k; of an odd width the last neuron of the first half has none.
+    cdef Py_ssize_t half = (width + 1) // 2, pairs = n_blocks // 2
+    first = np.arange(pairs) * half // pairs
+    bounds = np.concatenate([first, half + np.minimum(first, width - half), [width]])
+    return np.searchsorted(rows, bounds).astype(np.int64)
 
 
 cdef void sum_all_blocks(const real[:, ::1] partial, Py_ssize_t entries, double scale, real[::1] outputs):
