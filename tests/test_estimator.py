@@ -1,6 +1,8 @@
 """The regressor as a citizen of scikit-learn."""
 
+import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -246,3 +248,13 @@ def test_gauss_newton_with_several_outputs(solver, diabetes):
     assert both.predict(X).shape == (100, 2)
     assert both.score(X, np.c_[y, -2 * y + 1]) > 0.3
     assert clone(model).fit(X, y[:, None]).predict(X).shape == (100, 1)
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS + CLASSIFIERS)
+def test_docstrings_are_filled_and_name_every_parameter(estimator):
+    """What the four share is written once, and put in where a class names it."""
+    documentation = inspect.getdoc(estimator)
+    assert not re.search(r"^ *\{\w+\}$", documentation, flags=re.M)
+    section = documentation.split("Parameters\n----------\n")[1].split("\n\nAttributes\n")[0]
+    documented = re.findall(r"^(\w+) : ", section, flags=re.M)
+    assert documented == [name for name in inspect.signature(estimator).parameters]

@@ -1,11 +1,13 @@
 """SparseShiftedReLUClassifier: a wide shifted-ReLU network that tells classes apart."""
 
 from sksparsenn._estimators.classification import Classification
+from sksparsenn._estimators.docstrings import ALL, CLASSIFIER, FIRST_ORDER, shares
 from sksparsenn._estimators.first_order import SparseShiftedReLU
 from sksparsenn._network.losses import CLASSIFICATION_LOSSES
 from sksparsenn._utils.sklearn import StrOptions, _fit_context
 
 
+@shares(ALL, FIRST_ORDER, CLASSIFIER)
 class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     """A classifier: a wide two-layer network with shifted ReLU, trained by gradient descent on the neurons that fire.
 
@@ -43,44 +45,15 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     Parameters
     ----------
-    width : int, default=1024
-        Number of hidden neurons.
+    {width}
 
-    shift : "auto" or float >= 0, default="auto"
-        Shift b of the ReLU.  "auto" is sqrt(0.4 ln width), for which about
-        width^0.8 neurons fire on a sample at the start [1]_.
+    {shift}
 
-    threshold : float, default=None
-        A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
-        None means threshold = shift, the activation of the papers.  A larger number
-        (a truncated ReLU) lets fewer neurons fire without changing the values of
-        those that do; a smaller one is refused.
+    {threshold}
 
-    solver : {"gd", "sgd"}, default="gd"
-        "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
-        them with replacement, with probability proportional to their weight, and an
-        iteration is an epoch: as many batches as make up the number of samples [2]_.
+    {solver}
 
-    search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
-        How the firing neurons are found.  All searches are exact: the same neurons
-        fire for the same weights.  They differ in time and memory.
-
-        - "margin": lists of the samples near each neuron's threshold, see
-          `MarginLists`; with solver "gd", more than 2,048 dense samples and one
-          output, samples that stand close together are taken at once where a neuron
-          fires on all of them for sure, so that fewer inner products may be computed
-          than pairs fire;
-        - "data": a static half-space index over the samples [1]_ (Algorithm 3);
-        - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
-          [2]_ (Algorithm 1), see `HalfSpaceIndex`;
-        - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
-        - "brute": all pairs, in cache-sized blocks.
-
-        Sparse X takes "margin" and "brute".
-
-        "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
-        `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
-        if a tree over the initial weights pays, which takes few features.
+    {search}
 
     loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
         All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
@@ -91,132 +64,78 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
-    output_scale : float > 0, default=2.0
-        Factor B of the output [2]_.  A large one keeps the weights near their start, the regime of
-        the tangent kernel; a small one lets them travel and learn features.
+    {output_scale}
 
-    init : {"paired", "gaussian"}, default="paired"
-        w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start [2]_.  Of an
-        odd width one neuron has no partner: its weights are zero, so that it never fires,
-        and the others are those of the even width below.
+    {init}
 
-    learning_rate : "auto" or float > 0, default="auto"
-        Step size.  "auto" starts from 1 / lambda_max of sum_i s_i / S J_i^T J_i
-        (found by power iteration over firing pairs); with solver "gd" and a smooth
-        loss it is then adapted to what steps do: see Notes.
+    {learning_rate}
 
-    momentum : float in [0, 1), default=0.99
+    {momentum}
 
-    nesterovs_momentum : bool, default=True
+    {nesterovs_momentum}
 
-    batch_size : int, default=200
-        Samples drawn, with replacement, for a step of solver "sgd": no more than there are
-        distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
+    {batch_size}
 
-    max_iter : int, default=500
-        Largest number of iterations: steps of "gd", epochs of "sgd".
+    {max_iter}
 
-    tol : float >= 0, default=1e-6
-        Training stops when the loss has not fallen by tol below its best for
-        ``n_iter_no_change`` iterations in a row; for "sgd" and losses with a kink, when the
-        mean loss of that many iterations has not fallen by tol below that of as many
-        before.  With early stopping it also stops when the validation score has not risen
-        by tol above its best.
+    {tol}
 
-    n_iter_no_change : int, default=10
-        Iterations without such a change after which training stops.
+    {n_iter_no_change}
 
-    early_stopping : "auto" or bool, default="auto"
-        Whether to score the network on validation samples after every iteration and to
-        keep the weights with the best score.  True holds out ``validation_fraction`` of
-        the samples unless `fit` is given some; "auto" validates only if it is.
+    {early_stopping}
 
-    validation_fraction : float in (0, 1), default=0.1
-        Share of the samples to hold out.
+    {validation_fraction}
 
-    average : {"last", "mean", "random"}, default="last"
-        Which weights to keep: those after the last step, the mean over all steps, or
-        those after a uniformly random step, the rule analysed in [2]_.
+    {average}
 
-    fit_intercept : bool, default=True
-        Whether to centre X, append the constant coordinate, and start from the offsets.
-        Without, rows of X are only divided by their length, and scores start at zero.
+    {fit_intercept}
 
-    intercept_scaling : float > 0, default=1.0
-        The constant coordinate in units of the root mean square length of centred rows.
+    {intercept_scaling}
 
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which those of their samples are multiplied.  "balanced"
-        makes all classes weigh the same.
+    {class_weight}
 
-    random_state : int, RandomState instance or None, default=None
-        Determines initial weights, batches and the random step.
+    {random_state}
 
-    warm_start : bool, default=False
-        Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data and the same parameters (max_iter, tol and
-        n_iter_no_change may differ), training goes on exactly where it stopped, velocity
-        and random numbers included: twice 10 iterations are 20, bit for bit, and so are
-        curves and ``n_iter_``.
+    {warm_start}
 
-    verbose : bool or int, default=False
-        Whether to print a line per iteration.
+    {verbose}
 
     Attributes
     ----------
-    hidden_weights_ : ndarray of shape (width, n_lifted)
-        Trained weights w_r, in lifted coordinates: the features, then the constant.
+    {hidden_weights_}
 
-    initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.  Neurons with similar ones follow each other.
+    {initial_weights_}
 
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
+    {classes_}
 
-    output_weights_ : ndarray of shape (width, n_outputs)
-        Output signs a_ro.
+    {output_weights_}
 
-    shift_, threshold_ : float
-        The numbers in use.
+    {shift_}
 
-    learning_rate_ : float
-        The step size at the end.
+    {learning_rate_}
 
     loss_curve_ : ndarray of shape (n_iter_,)
         Objective before each step (mean over an epoch's batches for "sgd").
 
-    firing_fraction_curve_ : ndarray of shape (n_iter_,)
-        Share of the pairs (neuron, sample) that fired.
+    {firing_fraction_curve_}
 
-    pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
-        Work of the search in each iteration: inner products computed, tree nodes
-        tested or taken whole, neurons whose samples were searched anew.
+    {pairs_evaluated_curve_}
 
-    search_ : str
-        The search that was used.
+    {search_}
 
-    validation_scores_ : ndarray of shape (n_iter_,)
-        With early stopping: accuracy on the validation samples after each iteration.
+    {validation_scores_}
 
-    best_validation_score_ : float
-        The largest of these.
+    {best_validation_score_}
 
-    best_iteration_ : int
-        The number of iterations after which it was reached, at least 1.
+    {best_iteration_}
 
-    stop_reason_ : {"tol", "validation", "callback", "max_iter"}
-        Why training ended: by `tol` or by the validation score for ``n_iter_no_change``
-        iterations; because a callback asked for it; or after `max_iter` iterations.
+    {stop_reason_}
 
-    n_iter_ : int
-        Iterations run.
+    {n_iter_}
 
-    n_features_in_ : int
-        Features seen in `fit`.
+    {n_features_in_}
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if X had names that are all strings.
+    {feature_names_in_}
 
     Raises
     ------

@@ -1,10 +1,12 @@
 """SketchedGaussNewtonClassifier: a shifted-ReLU network that tells classes apart, trained by second-order steps."""
 
 from sksparsenn._estimators.classification import Classification
+from sksparsenn._estimators.docstrings import ALL, CLASSIFIER, GAUSS_NEWTON, shares
 from sksparsenn._estimators.gauss_newton import SketchedGaussNewton
 from sksparsenn._utils.sklearn import StrOptions
 
 
+@shares(ALL, GAUSS_NEWTON, CLASSIFIER)
 class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     """A classifier: a wide two-layer network with shifted ReLU, trained by second-order steps over firing pairs.
 
@@ -38,14 +40,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     width : int, default=256
         Number of hidden neurons.
 
-    shift : "auto" or float >= 0, default="auto"
-        Shift b of the ReLU.  "auto" is sqrt(0.48 ln width), for which about
-        width^0.76 neurons fire on a sample at the start [1]_ (Corollary A.11).
+    {shift}
 
-    threshold : float, default=None
-        A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
-        None means threshold = shift, the activation of the papers.  A larger number
-        lets fewer neurons fire; a smaller one is refused.
+    {threshold}
 
     solver : {"auto", "sketch", "cholesky", "nystrom"}, default="auto"
         How a step is computed, on the smaller of J J^T, with a row for each sample and
@@ -61,22 +58,13 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
 
-    sketch : {"sparse_sign", "srht", "gaussian"}, default="sparse_sign"
-        The embedding of solver "sketch": 8 signs a column, applied over firing pairs; a
-        subsampled randomised Hadamard transform; or independent Gaussian numbers.
+    {sketch}
 
-    sketch_size : float >= 1, default=4.0
-        Rows of the sketch, as a multiple of the rows of the matrix.
+    {sketch_size}
 
-    iterative_solver : {"cg", "gradient"}, default="cg"
-        The iteration of solver "sketch": conjugate gradients, or the gradient iteration
-        that is analysed in [1]_ and [2]_.
+    {iterative_solver}
 
-    search : {"auto", "max_tree", "margin", "brute"}, default="auto"
-        How the firing neurons are found: all searches are exact and lead to the same
-        weights, bit for bit.  "max_tree" is the threshold search tree of [1]_, "margin"
-        keeps lists of the samples near each neuron's threshold, "brute" computes all
-        pairs.  "auto" takes "margin".
+    {search}
 
     loss : {"log_loss", "squared_error"}, default="log_loss"
         The negative log-likelihood, which gives `predict_proba`, or the squared error on
@@ -85,137 +73,82 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     alpha : float >= 0, default=0.001
         Strength of the ridge towards the initial weights, relative to t.
 
-    output_scale : float > 0, default=1.0
-        Factor B of the output.  A large one keeps the weights near their start, the
-        regime of the tangent kernel; a small one lets them travel and learn features.
+    {output_scale}
 
-    init : {"paired", "gaussian"}, default="paired"
-        w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
-        the weights of the first and opposite signs, so that f = 0 at the start.  Of an
-        odd width one neuron has no partner: its weights are zero, so that it never fires,
-        and the others are those of the even width below.
+    {init}
 
     max_iter : int, default=6
-        Largest number of iterations, those whose step was taken back included.
+        Largest number of iterations, those whose step was taken back included.  Training that
+        it ends while the objective still falls fast raises a ConvergenceWarning.
 
-    tol : float >= 0, default=1e-4
-        Training stops when a step that was kept has lowered the objective by no more
-        than tol times the objective; with early stopping also when the validation score
-        has not risen by tol above its best for ``n_iter_no_change`` kept steps in a row.
+    {tol}
 
-    n_iter_no_change : int, default=10
-        Used by early stopping only.
+    {n_iter_no_change}
 
-    early_stopping : "auto" or bool, default="auto"
-        Whether to score the network on validation samples after every iteration and to
-        keep the weights with the best score.  True holds out ``validation_fraction`` of
-        the samples unless `fit` is given some; "auto" validates only if it is.
+    {early_stopping}
 
-    validation_fraction : float in (0, 1), default=0.1
-        Share of the samples to hold out.
+    {validation_fraction}
 
-    damping : {"adaptive", 0}, default="adaptive"
-        0 is the papers' plain step: no damping, no momentum, every step taken.  It
-        converges where the papers prove it, for networks wide enough for the number and
-        separation of the samples, and often diverges elsewhere.
+    {damping}
 
-    fit_intercept : bool, default=True
-        Whether to centre X, append the constant coordinate, and start from the offsets.
-        Without, rows of X are only divided by their length, and scores start at zero.
+    {fit_intercept}
 
-    intercept_scaling : float > 0, default=1.0
-        The constant coordinate in units of the root mean square length of centred rows.
+    {intercept_scaling}
 
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which those of their samples are multiplied.  "balanced"
-        makes all classes weigh the same.
+    {class_weight}
 
-    random_state : int, RandomState instance or None, default=None
-        Determines initial weights, sketches and pivots.
+    {random_state}
 
-    warm_start : bool, default=False
-        Whether `fit` continues from the last fit's weights and units.  If that had
-        warm_start=True as well, the same data and the same parameters (max_iter, tol and
-        n_iter_no_change may differ), training goes on where it stopped, damping and last
-        step included: twice 10 iterations are 20, with solver "cholesky" bit for bit (others
-        make their random preconditioner anew).
+    {warm_start}
 
-    verbose : bool or int, default=False
-        Whether to print a line per iteration.
+    {verbose}
 
     Attributes
     ----------
-    hidden_weights_ : ndarray of shape (width, n_lifted)
-        Trained weights w_r, in lifted coordinates: the features, then the constant.
+    {hidden_weights_}
 
-    initial_weights_ : ndarray of shape (width, n_lifted)
-        The weights at the start, W_0.  Neurons with similar ones follow each other.
+    {initial_weights_}
 
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
+    {classes_}
 
-    output_weights_ : ndarray of shape (width, n_outputs)
-        Output signs a_ro.
+    {output_weights_}
 
-    shift_, threshold_ : float
-        The numbers in use.
+    {shift_}
 
-    objective_ : float
-        F at the end of training.
+    {objective_}
 
-    objective_curve_ : ndarray of shape (n_iter_,)
-        F before each iteration.
+    {objective_curve_}
 
     loss_curve_ : ndarray of shape (n_iter_,)
         The same divided by the sum of the weights.
 
-    damping_curve_ : ndarray of shape (n_iter_,)
-        The damping nu of each iteration.
+    {damping_curve_}
 
-    accepted_curve_ : ndarray of shape (n_iter_,), bool
-        Whether the step was kept.
+    {accepted_curve_}
 
-    inner_iterations_curve_, residual_curve_ : ndarray of shape (n_iter_,)
-        Steps of the iterative solver, and the relative residual ||A x - b|| / ||b|| it
-        reached; zeros for "cholesky".
+    {inner_iterations_curve_}
 
-    neurons_moved_curve_, pairs_changed_curve_ : ndarray of shape (n_iter_,)
-        Neurons that the step moved, and pairs that began or ceased to fire; zero for
-        steps that were taken back.
+    {neurons_moved_curve_}
 
-    firing_fraction_curve_ : ndarray of shape (n_iter_,)
-        Share of the pairs (neuron, sample) that fired.
+    {firing_fraction_curve_}
 
-    pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
-        Work of the search in each iteration: inner products computed, tree nodes
-        tested, neurons whose samples were searched anew.
+    {pairs_evaluated_curve_}
 
-    search_, solver_ : str
-        The search and the solver that were used: if "auto" took several solvers the last
-        one, and "none" if no neuron ever fired.
+    {search_}
 
-    validation_scores_ : ndarray of shape (n_iter_,)
-        With early stopping: accuracy on the validation samples after each iteration.
+    {validation_scores_}
 
-    best_validation_score_ : float
-        The largest of these.
+    {best_validation_score_}
 
-    best_iteration_ : int
-        The number of iterations after which it was reached, at least 1.
+    {best_iteration_}
 
-    stop_reason_ : {"tol", "max_iter", "rounding", "validation", "callback"}
-        Why training ended: by `tol`; after `max_iter` iterations; because no step can
-        lower the objective any further in the precision of X; by the validation score;
-        or because a callback asked for it.
+    {stop_reason_}
 
-    n_iter_ : int
-        Iterations run.
+    {n_iter_}
 
-    n_features_in_ : int
-        Features seen in `fit`.
+    {n_features_in_}
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if X had names that are all strings.
+    {feature_names_in_}
 
     Raises
     ------

@@ -1,0 +1,300 @@
+"""What the docstrings of the four estimators share, written once.
+
+In a class's docstring a line that is the name of an entry in braces stands for the entry of that name here.
+"""
+
+import re
+
+
+def entries(text):
+    """Return the entries of a numpydoc section by their first names."""
+    blocks = re.split(r"\n\n(?=\S)", text.strip())
+    return {re.match(r"\w+", block).group(): block for block in blocks}
+
+
+def shares(*groups):
+    """Return a class decorator that puts shared entries where the class's docstring names them."""
+    known = {name: block for group in groups for name, block in entries(group).items()}
+
+    def entry(match):
+        indent, name = match.groups()
+        return indent + known[name].replace("\n    ", f"\n{indent}    ")
+
+    def fill(cls):
+        if cls.__doc__ is not None:  # Python runs without docstrings under -OO
+            cls.__doc__ = re.sub(r"^( *)\{(\w+)\}$", entry, cls.__doc__, flags=re.M)
+        return cls
+
+    return fill
+
+
+ALL = """
+early_stopping : "auto" or bool, default="auto"
+    Whether to score the network on validation samples after every iteration and to
+    keep the weights with the best score.  True holds out ``validation_fraction`` of
+    the samples unless `fit` is given some; "auto" validates only if it is.
+
+validation_fraction : float in (0, 1), default=0.1
+    Share of the samples to hold out.
+
+intercept_scaling : float > 0, default=1.0
+    The constant coordinate in units of the root mean square length of centred rows.
+
+verbose : bool or int, default=False
+    Whether to print a line per iteration.
+
+hidden_weights_ : ndarray of shape (width, n_lifted)
+    Trained weights w_r, in lifted coordinates: the features, then the constant.
+
+initial_weights_ : ndarray of shape (width, n_lifted)
+    The weights at the start, W_0.  Neurons with similar ones follow each other.
+
+output_weights_ : ndarray of shape (width, n_outputs)
+    Output signs a_ro.
+
+shift_, threshold_ : float
+    The numbers in use.
+
+firing_fraction_curve_ : ndarray of shape (n_iter_,)
+    Share of the pairs (neuron, sample) that fired.
+
+best_validation_score_ : float
+    The largest of these.
+
+best_iteration_ : int
+    The number of iterations after which it was reached, at least 1.
+
+n_iter_ : int
+    Iterations run.
+
+n_features_in_ : int
+    Features seen in `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Their names, if X had names that are all strings.
+"""
+
+FIRST_ORDER = """
+width : int, default=1024
+    Number of hidden neurons.
+
+shift : "auto" or float >= 0, default="auto"
+    Shift b of the ReLU.  "auto" is sqrt(0.4 ln width), for which about
+    width^0.8 neurons fire on a sample at the start [1]_.
+
+threshold : float, default=None
+    A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
+    None means threshold = shift, the activation of the papers.  A larger number
+    (a truncated ReLU) lets fewer neurons fire without changing the values of
+    those that do; a smaller one is refused.
+
+solver : {"gd", "sgd"}, default="gd"
+    "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
+    them with replacement, with probability proportional to their weight, and an
+    iteration is an epoch: as many batches as make up the number of samples [2]_.
+
+search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
+    How the firing neurons are found.  All searches are exact: the same neurons
+    fire for the same weights.  They differ in time and memory.
+
+    - "margin": lists of the samples near each neuron's threshold, see
+      `MarginLists`; with solver "gd", more than 2,048 dense samples and one
+      output, samples that stand close together are taken at once where a neuron
+      fires on all of them for sure, so that fewer inner products may be computed
+      than pairs fire;
+    - "data": a static half-space index over the samples [1]_ (Algorithm 3);
+    - "weights": a dynamic half-space index over the weights [1]_ (Algorithm 2),
+      [2]_ (Algorithm 1), see `HalfSpaceIndex`;
+    - "max_tree": a tournament over the neurons for each sample [3]_, see `MaxTree`;
+    - "brute": all pairs, in cache-sized blocks.
+
+    Sparse X takes "margin" and "brute".
+
+    "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
+    `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
+    if a tree over the initial weights pays, which takes few features.
+
+output_scale : float > 0, default=2.0
+    Factor B of the output [2]_.  A large one keeps the weights near their start, the regime of
+    the tangent kernel; a small one lets them travel and learn features.
+
+init : {"paired", "gaussian"}, default="paired"
+    w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
+    the weights of the first and opposite signs, so that f = 0 at the start [2]_.  Of an
+    odd width one neuron has no partner: its weights are zero, so that it never fires,
+    and the others are those of the even width below.
+
+learning_rate : "auto" or float > 0, default="auto"
+    Step size.  "auto" starts from 1 / lambda_max of sum_i s_i / S J_i^T J_i
+    (found by power iteration over firing pairs); with solver "gd" and a smooth
+    loss it is then adapted to what steps do: see Notes.
+
+momentum : float in [0, 1), default=0.99
+
+nesterovs_momentum : bool, default=True
+
+batch_size : int, default=200
+    Samples drawn, with replacement, for a step of solver "sgd": no more than there are
+    distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
+
+max_iter : int, default=500
+    Largest number of iterations: steps of "gd", epochs of "sgd".  Training that it ends
+    while the loss still falls fast raises a ConvergenceWarning.
+
+tol : float >= 0, default=1e-6
+    Training stops when the loss has not fallen by tol below its best for
+    ``n_iter_no_change`` iterations in a row; for "sgd" and losses with a kink, when the
+    mean loss of that many iterations has not fallen by tol below that of as many
+    before.  With early stopping it also stops when the validation score has not risen
+    by tol above its best.
+
+n_iter_no_change : int, default=10
+    Iterations without such a change after which training stops.
+
+average : {"last", "mean", "random"}, default="last"
+    Which weights to keep: those after the last step, the mean over all steps, or
+    those after a uniformly random step, the rule analysed in [2]_.
+
+random_state : int, RandomState instance or None, default=None
+    Determines initial weights, batches and the random step.
+
+warm_start : bool, default=False
+    Whether `fit` continues from the last fit's weights and units.  If that had
+    warm_start=True as well, the same data and the same parameters (max_iter, tol and
+    n_iter_no_change may differ), training goes on exactly where it stopped, velocity
+    and random numbers included: twice 10 iterations are 20, bit for bit, and so are
+    curves and ``n_iter_``.
+
+learning_rate_ : float
+    The step size at the end.
+
+pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
+    Work of the search in each iteration: inner products computed, tree nodes
+    tested or taken whole, neurons whose samples were searched anew.
+
+search_ : str
+    The search that was used.
+
+stop_reason_ : {"tol", "validation", "callback", "max_iter"}
+    Why training ended: by `tol` or by the validation score for ``n_iter_no_change``
+    iterations; because a callback asked for it; or after `max_iter` iterations.
+"""
+
+GAUSS_NEWTON = """
+shift : "auto" or float >= 0, default="auto"
+    Shift b of the ReLU.  "auto" is sqrt(0.48 ln width), for which about
+    width^0.76 neurons fire on a sample at the start [1]_ (Corollary A.11).
+
+threshold : float, default=None
+    A neuron outputs <w, x> - shift where <w, x> exceeds the threshold, else 0.
+    None means threshold = shift, the activation of the papers.  A larger number
+    lets fewer neurons fire; a smaller one is refused.
+
+sketch : {"sparse_sign", "srht", "gaussian"}, default="sparse_sign"
+    The embedding of solver "sketch": 8 signs a column, applied over firing pairs; a
+    subsampled randomised Hadamard transform; or independent Gaussian numbers.
+
+sketch_size : float >= 1, default=4.0
+    Rows of the sketch, as a multiple of the rows of the matrix.
+
+iterative_solver : {"cg", "gradient"}, default="cg"
+    The iteration of solver "sketch": conjugate gradients, or the gradient iteration
+    that is analysed in [1]_ and [2]_.
+
+search : {"auto", "max_tree", "margin", "brute"}, default="auto"
+    How the firing neurons are found: all searches are exact and lead to the same
+    weights, bit for bit.  "max_tree" is the threshold search tree of [1]_, "margin"
+    keeps lists of the samples near each neuron's threshold, "brute" computes all
+    pairs.  "auto" takes "margin".
+
+output_scale : float > 0, default=1.0
+    Factor B of the output.  A large one keeps the weights near their start, the
+    regime of the tangent kernel; a small one lets them travel and learn features.
+
+init : {"paired", "gaussian"}, default="paired"
+    w_r ~ N(0, I) and random signs.  "paired" gives the second half of the neurons
+    the weights of the first and opposite signs, so that f = 0 at the start.  Of an
+    odd width one neuron has no partner: its weights are zero, so that it never fires,
+    and the others are those of the even width below.
+
+tol : float >= 0, default=1e-4
+    Training stops when a step that was kept has lowered the objective by no more
+    than tol times the objective; with early stopping also when the validation score
+    has not risen by tol above its best for ``n_iter_no_change`` kept steps in a row.
+
+n_iter_no_change : int, default=10
+    Used by early stopping only.
+
+damping : {"adaptive", 0}, default="adaptive"
+    0 is the papers' plain step: no damping, no momentum, every step taken.  It
+    converges where the papers prove it, for networks wide enough for the number and
+    separation of the samples, and often diverges elsewhere.
+
+random_state : int, RandomState instance or None, default=None
+    Determines initial weights, sketches and pivots.
+
+warm_start : bool, default=False
+    Whether `fit` continues from the last fit's weights and units.  If that had
+    warm_start=True as well, the same data and the same parameters (max_iter, tol and
+    n_iter_no_change may differ), training goes on where it stopped, damping and last
+    step included: twice 10 iterations are 20, with solver "cholesky" bit for bit (others
+    make their random preconditioner anew).
+
+objective_ : float
+    F at the end of training.
+
+objective_curve_ : ndarray of shape (n_iter_,)
+    F before each iteration.
+
+damping_curve_ : ndarray of shape (n_iter_,)
+    The damping nu of each iteration.
+
+accepted_curve_ : ndarray of shape (n_iter_,), bool
+    Whether the step was kept.
+
+inner_iterations_curve_, residual_curve_ : ndarray of shape (n_iter_,)
+    Steps of the iterative solver, and the relative residual ||A x - b|| / ||b|| it
+    reached; zeros for "cholesky".
+
+neurons_moved_curve_, pairs_changed_curve_ : ndarray of shape (n_iter_,)
+    Neurons that the step moved, and pairs that began or ceased to fire; zero for
+    steps that were taken back.
+
+pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray of shape (n_iter_,)
+    Work of the search in each iteration: inner products computed, tree nodes
+    tested, neurons whose samples were searched anew.
+
+search_, solver_ : str
+    The search and the solver that were used: if "auto" took several solvers the last
+    one, and "none" if no neuron ever fired.
+
+stop_reason_ : {"tol", "max_iter", "rounding", "validation", "callback"}
+    Why training ended: by `tol`; after `max_iter` iterations; because no step can
+    lower the objective any further in the precision of X; by the validation score;
+    or because a callback asked for it.
+"""
+
+REGRESSOR = """
+fit_intercept : bool, default=True
+    Whether to centre X and y and append the constant coordinate.  Without, rows
+    of X are only divided by their length, and y by its root mean square.
+
+validation_scores_ : ndarray of shape (n_iter_,)
+    With early stopping: R2 on the validation samples after each iteration.
+"""
+
+CLASSIFIER = """
+fit_intercept : bool, default=True
+    Whether to centre X, append the constant coordinate, and start from the offsets.
+    Without, rows of X are only divided by their length, and scores start at zero.
+
+class_weight : dict, "balanced" or None, default=None
+    Weights of the classes, by which those of their samples are multiplied.  "balanced"
+    makes all classes weigh the same.
+
+classes_ : ndarray of shape (n_classes,)
+    The labels.
+
+validation_scores_ : ndarray of shape (n_iter_,)
+    With early stopping: accuracy on the validation samples after each iteration.
+"""
