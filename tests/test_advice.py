@@ -69,6 +69,18 @@ def lifted(model, X):
 
 
 @pytest.mark.parametrize("model", REGRESSORS)
+def test_warnings_name_the_line_that_fits(model):
+    X, y = table(200)
+    X = X * np.append(np.ones(9), 2000.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clone(model).set_params(shift=50.0).fit(X, y)
+        clone(model).set_params(max_iter=1 if model is REGRESSORS[1] else 2).fit(X, y)
+    assert len(caught) >= 3
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize("model", REGRESSORS)
 def test_columns_that_differ_in_spread(model):
     X, y = table(200)
     X = X * np.append(np.ones(9), 2000.0)
