@@ -72,7 +72,7 @@ class NystromSolver(PreconditionedSolver):
         def precondition(r):
             return r + (along * (self.basis @ r)) @ self.basis
 
-        # The kernel's unknowns stand for all that the weights have travelled, not for the step alone: from the last
+        # The kernel's unknowns describe all that the weights have travelled, not the step alone: from the last
         # ones, what is left to find shrinks as training converges, and with it what is left of the residual.
         start, size = None, norm(right)
         if self.system.name == "kernel" and len(self.last) == len(right):
