@@ -33,7 +33,7 @@ class Lift(NamedTuple):
 
     @classmethod
     def fit(cls, X, shares, fit_intercept, intercept_scaling):
-        """Return a lift about the weighted mean; its constant is intercept_scaling times the root mean square length."""
+        """Return a lift about the weighted mean, its constant intercept_scaling times the root mean square length."""
         if not fit_intercept:
             return cls(np.zeros(X.shape[1]), None, 0.0)
         with np.errstate(over="ignore"):

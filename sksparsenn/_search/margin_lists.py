@@ -246,7 +246,7 @@ class ListedSamples(NamedTuple):
 
     @property
     def n_listed(self):
-        """How many samples are listed."""
+        """The number of samples on the lists."""
         return int(self.counts.sum())
 
 
@@ -280,7 +280,7 @@ class SampleLists:
 
     @property
     def counts(self):
-        """How many samples each neuron has listed."""
+        """The number of samples that each neuron has listed."""
         return self._lists.counts
 
     @property

@@ -50,7 +50,7 @@ class NystromSolver(PreconditionedSolver):
         self.values, self.basis = nystrom_approximation(self.system, rank, self.random_state)
 
     def carried_over(self, before):
-        """Return whether the approximation of the system `before` may serve the present one, and change it to fit.
+        """Return whether the approximation of the system `before` may be used for this one, and change it to fit.
 
         In the normal matrix, rows of neurons that begin to fire are zero, and those of others drop out.
         """
