@@ -29,7 +29,7 @@ same in the steps, where the steps term has -0.5.  Series start close to the los
 end where the other term holds them up; in between (64 to 1,024 neurons, 512 to 8,192 steps) the mean
 iterate falls with -0.38 and -0.39.  The width term itself has not the -1/2 that the theorem's O(M)
 suggests: the shift grows with the width, and with it the norm of the same polynomial.  With a fixed shift it
-has, while the share of firing neurons no longer falls.  A large output scale, which the theorem asks for, is
+has, while the share of firing neurons no longer falls.  A large output scale, which the theorem needs, is
 not the best one: beyond 100 the loss changes little, and at 10, where neurons move further, it is lower.
 """
 

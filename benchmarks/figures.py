@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.common import rounded
 
-# Lines that follow each other differ in lightness, marker and dashes, so that print in grey tells them apart.
+# Lines that follow each other differ in lightness, marker and dashes, so that they differ in grey print, too.
 COLOURS = "#12355b", "#d1622b", "#7c9aa8", "#8a2c5d", "#4f7d3a", "#b8952e", "#555555", "#3f88c5", "#a3a3a3", "#1b998b"
 MARKERS = "o", "s", "^", "D", "v", "P", "X", "<", ">", "*"
 DASHES = "-", "--", ":", "-."

@@ -3,9 +3,9 @@
 python -m benchmarks.solvers [--repeat 3] [--damping 0.1] [--largest-sketch 3000]
 
 Problems are Gaussian samples on the sphere with smooth, noisy targets and a network at its
-initial weights with the automatic shift.  The damping is that of the first step unless told
-otherwise; later steps have less of it, and take more inner iterations.  What is timed is what
-an iteration asks of a solver: to take in a new Jacobian, and a step.  "s" columns are those of
+initial weights with the automatic shift.  The damping is that of the first step unless another
+is given; later steps have less of it, and take more inner iterations.  What is timed is what
+a solver does in an iteration: to take in a new Jacobian, and a step.  "s" columns are those of
 a solver without a past, "again s" of one that meets the same Jacobian once more and so may keep
 its preconditioner, as it does for most iterations.  Columns beside them are what
 `sksparsenn._solvers.choice` predicts, the inner iterations, and how far the step lies from

@@ -6,7 +6,7 @@ FOLDER holds regression sets as described in `benchmarks.common.load_split`; wit
 synthetic problem runs.  All in float32, plain gradient descent at the automatic learning rate,
 the same weights at the start; the weights after the timed steps are compared.  Of ours, the
 first so many steps are timed and the median taken.  The very first are slower than most, since
-neurons move fast and use up margins: `--steps 12` tells by how much.
+neurons move fast and use up margins: `--steps 12` shows by how much.
 
 Memory is the peak of a process beyond what it held with the problem in it: of a fit of as many
 steps, lists included, and of a first dense step.

@@ -66,7 +66,7 @@ class LinkOrCode(AutoLink):
 
 def skip_members_of_others(app, what, name, member, skip, options):
     """Leave out what comes from elsewhere: scikit-learn documents its own, with links that lead nowhere here."""
-    if name in ("__init__", "candidates", "firing", "learn"):  # the last three of MarginLists, for the estimators
+    if name == "__init__":
         return True
     if getattr(member, "__objclass__", None) is tuple:  # `count` and `index` of named tuples
         return True
@@ -82,18 +82,25 @@ def escape_shapes(app, what, name, member, options, lines):
     lines[:] = [re.sub(r"(?<![`\w])(\w+)_(?=[,)]|$)", r"\1\_", line) for line in lines]
 
 
-# -- papers.md ------------------------------------------------------------------------------
+# -- names of files and tests ---------------------------------------------------------------
+
+# In the text as in drawings; a star before the name stands for several files, which are not looked for.
+FILE = re.compile(r"(?<![\w/*.])[\w/]+\.(?:pyx|pxd|py|csv|c|h|md)\b")
+FOLDER = re.compile(r"(?<![\w/*.])[A-Za-z_]\w*(?:/\w+)*/(?![\w*])")
 
 
-def check_names_in_papers(app):
-    """Warn of tests and files that the page names and that do not exist."""
-    text, logger = (ROOT / "doc/papers.md").read_text(encoding="utf-8"), logging.getLogger(__name__)
-    for module, test in re.findall(r"`(test_\w+)::(\w+)`", text):
-        if f"def {test}(" not in (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"):
-            logger.warning("papers.md names %s::%s, which does not exist", module, test)
-    for file in re.findall(r"`([\w/]+\.(?:pyx|py|csv))`", text):
-        if not any((ROOT / folder / file).exists() for folder in ("", "sksparsenn")):
-            logger.warning("papers.md names the file %s, which does not exist", file)
+def check_names(app):
+    """Warn of tests, files and folders that papers.md and developing.md name and that do not exist."""
+    logger = logging.getLogger(__name__)
+    for page in ("papers.md", "developing.md"):
+        text = (ROOT / "doc" / page).read_text(encoding="utf-8")
+        for module, test in re.findall(r"`(test_\w+)(?:::(\w+))?`", text):
+            file = ROOT / "tests" / f"{module}.py"
+            if not file.exists() or (f"def {test}(" if test else "") not in file.read_text(encoding="utf-8"):
+                logger.warning("%s names the test %s::%s, which does not exist", page, module, test)
+        for name in FILE.findall(text) + FOLDER.findall(text):
+            if not any((ROOT / folder / name).exists() for folder in ("", "sksparsenn", "doc")):
+                logger.warning("%s names %s, which does not exist in the sources or below sksparsenn/", page, name)
 
 
 # -- examples -------------------------------------------------------------------------------
@@ -145,4 +152,4 @@ def setup(app):
     app.connect("source-read", close_code)
     app.connect("autodoc-skip-member", skip_members_of_others)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
-    app.connect("builder-inited", check_names_in_papers)
+    app.connect("builder-inited", check_names)

@@ -40,8 +40,8 @@ for name, classifier in classifiers.items():
     )
 
 # %%
-# What is hard to tell
-# --------------------
+# The hardest images
+# ------------------
 # The test images with the least probability for their class, and what each was taken for.
 
 try:

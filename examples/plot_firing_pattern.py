@@ -21,7 +21,7 @@ print(f"accuracy on new rows: {model.score(X_test, y_test):.3f}")
 
 # %%
 # Who fires on rows that training has not seen: the image, and each of its margins.  Rows are
-# ordered by the digit predicted, so what the neurons know of digits shows as bands.  A display
+# ordered by the digit predicted, so neurons that fire on certain digits show as bands.  A display
 # holds its data, from which come the numbers printed below it.
 try:
     display = FiringPatternDisplay.from_estimator(model, X_test)

@@ -9,7 +9,7 @@ steps but after the same time.  Both are shown for a surface over the plane, mea
 # %%
 # Fits of more and more steps
 # ---------------------------
-# Both train networks of 512 neurons for as many steps as they are told, and neither stops early.  Gauss-Newton has no
+# Both train networks of 512 neurons for a given number of steps, and neither stops early.  Gauss-Newton has no
 # learning rate to choose; Adam is shown with its default of 0.001 and two larger ones.
 
 import warnings

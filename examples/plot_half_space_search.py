@@ -56,8 +56,8 @@ for dimension in dimensions:
 # -------------------
 # On the left what is counted, the same in every run; on the right times, which are this machine's.  A point that the
 # tree evaluates costs more than one that is scanned in passing, so that the tree loses before it evaluates all
-# points, and in many dimensions it is several times slower.  ``method="auto"`` asks both how much work the index's
-# own points would cost them, and takes the cheaper: the vertical line is where it changes sides.
+# points, and in many dimensions it is several times slower.  ``method="auto"`` estimates what the index's own points
+# would cost either as queries, and takes the cheaper: the vertical line is where the choice changes.
 
 try:
     import matplotlib.pyplot as plt

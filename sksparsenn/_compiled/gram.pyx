@@ -6,7 +6,7 @@ Row (i, o) of J is scale * root_i * a_ro x_i for each neuron r that fires on sam
     (J^T J)[(r, a), (q, b)] = scale^2 <a_r, a_q> sum_i root_i^2 x_ia x_ib,       over the i on which r and q fire.
 
 Both are sums over co-firing: a sample's list of neurons and a neuron's list of samples
-lead from one row to all others that it meets, and nothing else is touched.  Where so many
+lead from one row to all others that share a neuron or sample, and nothing else is computed.  Where so many
 neurons fire that two samples have several in common among 64, the neurons of a sample are
 stored as bits instead, and those of two samples counted word by word.  The counts are the same.
 
@@ -48,7 +48,7 @@ cdef extern from "simd/gram.h" nogil:
 cdef enum:
     AHEAD = 4  # samples of a neuron that are fetched before they are needed: they lie far apart
     BLOCKS = 8  # of samples, each with its own sum: a fixed number, so that results do not depend on threads
-    WORDS_A_MEETING = 3  # of 64 neurons each, in the time in which a list leads to another sample
+    WORDS_A_MEETING = 3  # of 64 neurons each, in the time that one sample of a list takes
 
 
 cdef Jacobian as_struct(jacobian):
@@ -165,7 +165,7 @@ def tangent_kernel(jacobian, double[:, ::1] out):
 
 
 cdef int lower_kernel_row(const Jacobian *J, Py_ssize_t entry, double[:, ::1] out) noexcept nogil:
-    # Whole samples are computed; what reaches beyond the diagonal is written over by nobody.
+    # Whole samples are computed; entries beyond the diagonal lie in the same row, which no other call writes.
     return kernel_row(J, entry // J.n_outputs, entry % J.n_outputs, entry // J.n_outputs + 1,
                       &out[entry, 0])
 

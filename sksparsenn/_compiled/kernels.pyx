@@ -280,7 +280,7 @@ cdef int forward_blocks(const Forward *forward, Py_ssize_t block, real threshold
 
 
 def forward_of_candidates(const real[:, ::1] X, candidates, network, int32_t[::1] samples):
-    """Find who fires among the candidates, and what comes out, in one pass: returns (starts, fired, outputs).
+    """Find who fires among the candidates, and the outputs, in one pass; return (starts, fired, outputs).
 
     The same bits as `firing_of_candidates` and `add_firing_outputs`, without storing products.  `network` has
     weights, signs, shift, threshold and scale.  Neurons half the width apart, which paired initialisation gave equal
@@ -415,8 +415,8 @@ def firing_gradient(const real[:, ::1] X, firing, const real[:, ::1] residuals, 
     return gradient
 
 
-# What the chunks of a step share.  Neurons `half` the width apart are moved in step; first_rows says where, among the
-# rows of the pattern, each chunk begins, and behind these where the neurons half the width on begin.
+# What the chunks of a step share.  Neurons `half` the width apart are moved in step; first_rows holds where, among
+# the rows of the pattern, each chunk begins, and behind these where the neurons half the width on begin.
 cdef struct Descent:
     Rows X
     void *W

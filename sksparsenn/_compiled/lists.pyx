@@ -1,4 +1,4 @@
-"""Lists that stand in one array with gaps between them, what is done to lists, and how far neurons have moved."""
+"""Lists kept in one array with gaps between them, operations on lists, and how far neurons have moved."""
 import numpy as np
 
 from cython.parallel cimport prange

@@ -1,7 +1,7 @@
-"""Nodes that stand for all samples of theirs: lists of them, sums over them, and the passes over what is beside them.
+"""Nodes of a sample tree taken as wholes: lists of nodes, sums over nodes, and passes over the samples beside them.
 
 A sample tree has `n_leaves` leaves, a power of two, each of `leaf_size` consecutive samples.  Node 1 is the root,
-nodes 2k and 2k + 1 are the halves of node k, leaf l is node n_leaves + l; row 0 of an array over nodes is void.
+nodes 2k and 2k + 1 are the halves of node k, leaf l is node n_leaves + l; row 0 of an array over nodes is unused.
 
 Besides nodes, a neuron has singles, samples outside its nodes on which it fires with <w_r, x_i> > threshold, and
 exceptions, samples of its nodes on which it does not.  Both are evaluated by the one inner product, and those kept
@@ -156,7 +156,7 @@ cdef void join_blocks(const real *parts, Py_ssize_t size, Py_ssize_t first, Py_s
 
 
 def sums_of_weights(const real[:, ::1] W, const real[:, ::1] signs, lists_of_nodes, Py_ssize_t n_nodes):
-    """Return for each node, over the neurons whose lists name it, the sum of signs[r] * w_r, and that of signs[r]."""
+    """Return for each node, over the neurons that list it, the sum of signs[r] * w_r, and that of signs[r]."""
     cdef Py_ssize_t m = W.shape[0], padded = W.shape[1], half = (m + 1) // 2, pairs = BLOCKS // 2, block, side, part
     cdef Py_ssize_t size = n_nodes * padded, n_parts = (n_nodes + CHUNK - 1) // CHUNK
     dtype = np.asarray(W).dtype
@@ -245,7 +245,7 @@ def sums_over_nodes(const real[:, ::1] X, const real[:, ::1] factors, Py_ssize_t
 
 
 def gradient_of_nodes(const real[:, ::1] node_sums, lists_of_nodes, const real[:, ::1] signs, real[:, ::1] gradient):
-    """Add to gradient[r] signs[r] times the sum of the rows of `node_sums` that the list of r names."""
+    """Add to gradient[r] signs[r] times the sum of the rows of `node_sums` on the list of r."""
     cdef Py_ssize_t m = gradient.shape[0], padded = gradient.shape[1], r
     cdef Pattern nodes = as_pattern(lists_of_nodes)
     cdef Rows sums
@@ -259,7 +259,7 @@ def gradient_of_nodes(const real[:, ::1] node_sums, lists_of_nodes, const real[:
 
 
 def neurons_in_nodes(lists_of_nodes, Py_ssize_t leaf_size, Py_ssize_t n_leaves, Py_ssize_t n_samples):
-    """Return for each sample how many lists name a node that holds it."""
+    """Return for each sample how many lists have a node that holds it."""
     cdef Pattern nodes = as_pattern(lists_of_nodes)
     cdef Py_ssize_t k
     cdef int64_t p
@@ -439,7 +439,7 @@ cdef int descend_chunk(const Descent *descent, real *W, const real *anchor, real
 
 def descend_beside_nodes(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, firing,
                          const real[:, ::1] node_sums, const real[:, ::1] residuals, const real[:, ::1] signs, step):
-    """Take one step of gradient descent with momentum, as `_kernels.descend_firing` does, over a `NodeFiring`.
+    """Take one step of gradient descent with momentum, as `kernels.descend_firing` does, over a `NodeFiring`.
 
     Its nodes count by their rows of `node_sums`; residuals are in the order of its tree.
     """

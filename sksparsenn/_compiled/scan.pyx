@@ -177,7 +177,7 @@ cdef int64_t keep_decided(const Scan *scan, const real *normal, real threshold, 
 
 cdef int scan_carefully(const Scan *scan, const real *normal, real threshold, IntList *list) noexcept nogil:
     # Products that may overflow: every point by the one inner product.  A superset has to hold all points,
-    # since a product that overflowed (to minus infinity, or to NaN) says nothing about normals nearby.
+    # since from a product that overflowed (to minus infinity, or to NaN) nothing follows for normals nearby.
     cdef Py_ssize_t block = block_points(real is float), d = scan.points.d
     cdef const real *blocks = <const real *>scan.points.blocks
     cdef int64_t p, n_places = scan.points.n_blocks * block
@@ -282,7 +282,7 @@ cdef int scan_task(const Scan *scan, const real *normals, const real *thresholds
     return 0
 
 
-# The layout and the flags, for those who arrange arrays and read lists in Python.
+# The layout and the flags, for Python code that arranges arrays and reads lists.
 globals()["LEAF"] = LEAF
 globals()["EXCEPTION"] = EXCEPTION
 globals()["BLOCK_BYTES"] = BLOCK_BYTES

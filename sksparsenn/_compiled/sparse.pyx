@@ -4,7 +4,7 @@ Sample i is x_i = sum_p values[p] e_columns[p] - offsets[i] * direction, over it
 indptr[i + 1]: a sparse vector, less a multiple of one dense unit vector that all samples share (if `direction` is
 empty: less nothing).  With <w_r, direction>, computed once for a neuron, each of its pairs costs the sample's entries.
 
-Lists are those of `_kernels.pyx`; `entries` is the tuple (indptr, columns, values, offsets, direction).  A neuron is
+Lists are those of `kernels.pyx`; `entries` is the tuple (indptr, columns, values, offsets, direction).  A neuron is
 one thread's work, so results are the same bits for any number of threads.
 """
 import numpy as np
@@ -45,7 +45,7 @@ cdef struct Entries:
 
 
 cdef Entries as_entries(entries, const real[:, ::1] W):
-    # W tells the precision.
+    # The precision is that of W.
     cdef const int64_t[::1] indptr = entries[0]
     cdef const int32_t[::1] columns = entries[1]
     cdef const real[::1] values = entries[2], offsets = entries[3], direction = entries[4]
@@ -105,7 +105,7 @@ cdef inline real dot_entries(const real *values, const int32_t *columns, int64_t
 
 
 cdef inline real product(const Entries *x, int32_t i, const real *w, real along) noexcept nogil:
-    # <w, x_i>: the one inner product of sparse samples.  Whoever decides whether a neuron fires does it with this number.
+    # <w, x_i>: the one inner product of sparse samples.  Whether a neuron fires is decided with this number only.
     cdef int64_t p = x.indptr[i]
     return (dot_entries(<const real *>x.values + p, x.columns + p, x.indptr[i + 1] - p, w)
             - (<const real *>x.offsets)[i] * along)
@@ -316,7 +316,7 @@ def samples_beyond(entries, packing, const real[:, ::1] W, const int64_t[::1] ro
 # -- gradients ----------------------------------------------------------------------------
 
 
-# What samples pull at neurons with: their residuals and the signs of all neurons.
+# What the factor of a sample in a neuron's gradient is made of: residuals of samples and signs of neurons.
 cdef struct Pulls:
     const void *residuals
     const void *signs
@@ -414,7 +414,7 @@ cdef int descend_chunk(const Descent *descent, Py_ssize_t chunk, const real *W) 
 
 def descend_firing(real[:, ::1] W, const real[:, ::1] anchor, real[:, ::1] velocity, entries, firing,
                    const real[:, ::1] residuals, const real[:, ::1] signs, step):
-    """Take one step of gradient descent with momentum, over firing pairs: that of `_kernels.descend_firing`.
+    """Take one step of gradient descent with momentum, over firing pairs: that of `kernels.descend_firing`.
 
     With momentum or a ridge every weight moves.  Without, only neurons that fire do, and of their weights only
     those that an entry of a firing sample touches, or all if samples are centred.

@@ -31,7 +31,7 @@ cdef struct Moved:
 
 
 cdef void take_tables(list levels, Py_ssize_t fan_out, Tables *tables, const real *kind):
-    # `kind` says which precision the levels have.
+    # `kind` determines the precision of the levels.
     cdef real[:, ::1] table
     cdef Py_ssize_t level
     tables.n_levels, tables.fan_out = len(levels), fan_out

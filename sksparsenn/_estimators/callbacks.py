@@ -1,4 +1,4 @@
-"""The adapter to scikit-learn's callbacks (from version 1.9 on), and what happens before and after an iteration.
+"""The adapter to scikit-learn's callbacks (from version 1.9 on): what is called before and after an iteration.
 
 Where scikit-learn is older, estimators have no `set_callbacks`, and nothing here calls anything.
 """
@@ -8,16 +8,16 @@ try:
 except ImportError:  # scikit-learn before 1.9
 
     class CallbackSupportMixin:
-        """Stands in for the mixin that scikit-learn does not have yet."""
+        """An empty mixin in place of the one that this scikit-learn lacks."""
 
 
 class Progress:
-    """Tells callbacks and, if `line` is given, the user what each iteration of a fit did.
+    """Calls the callbacks around each iteration of a fit and, if `line` is given, prints what it did.
 
     Parameters
     ----------
     estimator, X, y, sample_weight
-        As `fit` got them; callbacks score on them.
+        As passed to `fit`; callbacks score on them.
     max_iter : int
     attributes : callable
         Of the state of training: the fitted attributes with which the estimator would predict now.
@@ -40,7 +40,7 @@ class Progress:
             self.iteration.call_on_fit_task_begin(**self.data)
 
     def end_iteration(self, state):
-        """Whether a callback asks to stop."""
+        """Print the line, call the callbacks; return whether one of them requests to stop."""
         text = None if self.line is None else self.line(state)
         if text is not None:
             print(text)
@@ -51,7 +51,7 @@ class Progress:
         )
 
     def end(self, state):
-        """The estimator has been fitted."""
+        """Print why training stopped, and call the callbacks after the fit."""
         if self.line is not None and self.estimator.verbose:
             print(f"stopped after {self.estimator.n_iter_} iterations: {state.stop_reason}")
         if self.root is not None:

@@ -1,4 +1,4 @@
-"""Classification: the face of classifiers, labels, scores and probabilities of classes."""
+"""Classification: what classifiers share: predicted labels, scores and probabilities of classes."""
 
 from functools import update_wrapper
 from types import MethodType
@@ -35,7 +35,7 @@ class _IfProbabilities:
 
 
 class Classification(ClassifierMixin):
-    """A network whose outputs stand for classes."""
+    """The methods of a network whose outputs are scores of classes."""
 
     _target_kind = Labels
 
@@ -46,7 +46,7 @@ class Classification(ClassifierMixin):
         return Labels(self.loss, self.classes_, self.class_weight, self._units())
 
     def decision_function(self, X):
-        """Scores of the classes.
+        """Return scores of the classes.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Classification(ClassifierMixin):
 
     @_IfProbabilities
     def predict_proba(self, X):
-        """Probabilities of the classes, for the log loss and the squared error.
+        """Return probabilities of the classes, for the log loss and the squared error.
 
         For ``loss="log_loss"`` they are those whose likelihood is trained; for
         "squared_error", which is least at the mean of the labels 2 p - 1, the scores plus one, but
@@ -102,6 +102,6 @@ class Classification(ClassifierMixin):
 
     @_IfProbabilities
     def predict_log_proba(self, X):
-        """Logarithms of `predict_proba`."""
+        """Return the logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))

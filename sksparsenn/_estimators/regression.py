@@ -1,4 +1,4 @@
-"""Regression: the face of regressors, predictions in the user's units."""
+"""Regression: what regressors share: predictions in the user's units, and their score."""
 
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -7,7 +7,7 @@ from sksparsenn._estimators.targets import Numbers, scale_free_r2
 
 
 class Regression(RegressorMixin):
-    """A network whose outputs stand for numbers."""
+    """The methods of a network whose outputs are numbers."""
 
     _target_kind = Numbers
 

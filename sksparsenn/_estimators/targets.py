@@ -1,4 +1,4 @@
-"""Numbers and Labels: what y means to a network, from the user's targets to the loss, and from outputs back.
+"""Numbers and Labels: conversions from the user's targets to what the loss compares, and from outputs back.
 
 Both have the same face.  A fit makes one from y, sets its `units` from the samples it trains on, and from the fitted
 attributes of an estimator the same one can be made again.
@@ -115,7 +115,7 @@ class Labels:
         return {"classes_": self.classes}
 
     def make_loss(self):
-        """Return the loss on labels, with the scores that outputs of zero stand for."""
+        """Return the loss on labels; the log loss and the hinge add the mean of the units to outputs."""
         return classification_loss(self.loss, self.units.mean)
 
     def encode(self, y, name="y"):

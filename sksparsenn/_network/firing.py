@@ -80,7 +80,7 @@ class Firing(NamedTuple):
     """The pairs (neuron, sample) with <w_r, x_i> > threshold, and what is computed from them.
 
     Neuron ``rows[k]`` fires on ``samples[starts[k] : starts[k] + counts[k]]``, ascending;
-    ``products`` holds <w_r, x_i> at the same places, and what lies between is void; it is
+    ``products`` holds <w_r, x_i> at the same places, and what lies between has no meaning; it is
     None where the forward pass has used the products up.
     """
 

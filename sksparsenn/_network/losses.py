@@ -1,4 +1,4 @@
-"""Losses of a prediction f for a target y, summed over outputs, with the derivative that the Jacobian carries back.
+"""Losses of a prediction f for a target y, summed over outputs, with their derivatives and curvatures in f.
 
 Huber and absolute error, log loss and hinge are the convex Lipschitz losses of QSY23 (Definitions 3.4 and 3.5).
 """
@@ -20,7 +20,7 @@ class SquaredError:
         return f - y
 
     def curvature_of(self, f, y):
-        """Of each sample."""
+        """Return the second derivative at each sample."""
         return np.ones(len(f))
 
 
@@ -55,7 +55,7 @@ class AbsoluteError:
 REGRESSION_LOSSES = {"squared_error": SquaredError(), "huber": Huber(), "absolute_error": AbsoluteError()}
 
 
-# Of the log loss: where a sample is decided, its curvature vanishes, but not that of the damped model.
+# The least curvature of the log loss in a model: that of a sample whose class is certain would vanish.
 LEAST_CURVATURE = 1e-4
 
 
@@ -85,7 +85,7 @@ class LogLoss:
         return softmax(g, axis=1) - (y > 0)
 
     def curvature_of(self, f, y):
-        """Of each sample: p (1 - p), or a bound on the largest eigenvalue of diag(p) - p p^T, but never next to zero.
+        """Return for each sample p (1 - p), or a bound on the largest eigenvalue of diag(p) - p p^T; never near zero.
 
         Both max_o p_o and 2 max_o p_o (1 - p_o) bound it: the first since p p^T takes nothing
         away, the second by Gershgorin's theorem.
@@ -118,16 +118,16 @@ CLASSIFICATION_LOSSES = ("log_loss", "hinge", "squared_error")
 
 
 def classification_loss(name, offset):
-    """The loss of that name on labels of -1 and +1, with the scores that outputs of zero stand for."""
+    """Return the loss of that name on labels of -1 and +1; the log loss and the hinge add the offset to outputs."""
     return {"log_loss": LogLoss(offset), "hinge": Hinge(offset), "squared_error": SquaredError()}[name]
 
 
-# What a class is taken to have as its share if the first part of a stream holds none of it.
+# The share that a class is given if the first part of a stream holds none of it.
 SHARE_OF_ABSENT = 1e-3
 
 
 def class_shares_as_scores(shares):
-    """The scores with these shares of the classes (of the second, if there are two) as probabilities."""
+    """Return the scores whose probabilities are these shares of the classes (of the second, if there are two)."""
     if len(shares) == 1:
         shares = np.array([1 - shares[0], shares[0]])
     scores = np.log(np.where(shares > 0, shares, SHARE_OF_ABSENT))
@@ -135,14 +135,14 @@ def class_shares_as_scores(shares):
 
 
 def probabilities(scores):
-    """Of all classes, from the scores of `LogLoss`: a vector for two classes, else a matrix."""
+    """Return the probabilities of all classes, from scores of `LogLoss`: a vector for two classes, else a matrix."""
     if scores.ndim == 1:
         return np.stack([expit(-scores), expit(scores)], axis=1)
     return softmax(scores, axis=1)
 
 
 def probabilities_of_means(scores):
-    """Of all classes, from estimates of the mean labels 2 p - 1, for two classes only of the second."""
+    """Return the probabilities p of all classes, from estimates of the mean labels 2 p - 1, of two only the second."""
     if scores.ndim == 1:
         scores = np.stack([-scores, scores], axis=1)
     positive = np.maximum(scores + 1, 0)

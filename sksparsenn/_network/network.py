@@ -31,7 +31,7 @@ class Network(NamedTuple):
 
     @property
     def scale(self):
-        """B / sqrt(m)."""
+        """The factor B / sqrt(m) of all outputs."""
         return self.output_scale / np.sqrt(len(self.weights))
 
     def outputs(self, samples):

@@ -1,6 +1,6 @@
 """DenseSamples: samples on the sphere as padded rows, and what kernels compute from them.
 
-`SparseSamples` has the same face, so that nothing else needs to know which kind it has:
+`SparseSamples` has the same face, so that nothing else depends on which kind it is:
 
 - ``len``, ``shape`` (with padded features), ``dtype``, ``itemsize``, ``n_features`` without the padding;
 - ``samples[chosen]``: some of the samples;
@@ -9,7 +9,7 @@
 - ``beyond(W, cuts, rows)``: a scan that lists, for each neuron r = rows[k] or for all, at least the samples with
   <w_r, x_i> > cuts[k]; ``narrow_lists``: of listed samples keep those beyond a cut;
 - ``firing_of``, ``forward``, ``gradient``, ``descend``, ``kernel_product``: the kernels over lists of pairs, see
-  `Candidates` and `Firing`; ``keeps_products`` tells whether a forward pass stores the products it has computed;
+  `Candidates` and `Firing`; ``keeps_products``: whether a forward pass stores the products that it computes;
 - ``is_sparse``: only margin lists and the scan take sparse samples;
 - ``arrays_in_training``, ``arrays_in_validation``: how many arrays of the size of the weights count when memory is
   foreseen.
@@ -33,7 +33,7 @@ class DenseSamples:
 
     is_sparse = False
     keeps_products = False
-    # Weights, their start, velocity and gradient.
+    # Weights, anchor, velocity and gradient.
     arrays_in_training = 4
     arrays_in_validation = 0
 
@@ -100,7 +100,7 @@ class DenseSamples:
     def beyond(self, W, cuts, rows=None, **leaves):
         """Return compressed rows (indptr, samples): for each r = rows[k] at least those with <w_r, x_i> > cuts[k].
 
-        With `sure` and `leaf`, leaves are listed as `points_beyond` says.
+        With `sure` and `leaf`, leaves are listed as in `points_beyond`.
         """
         if rows is not None and len(rows) < len(W):
             W = np.ascontiguousarray(W[rows])

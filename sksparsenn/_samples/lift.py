@@ -2,7 +2,7 @@
 
 The papers assume samples of length one and targets of the order of one.  Samples are
 centred, given a constant coordinate and divided by their length, which loses nothing:
-the constant coordinate of a row tells how long it was.  The result does not change when
+the constant coordinate of a row determines how long the row was.  The result does not change when
 all of X is shifted or multiplied by a number.
 """
 
@@ -34,7 +34,7 @@ class Lift(NamedTuple):
 
     @classmethod
     def fit(cls, X, shares, fit_intercept, intercept_scaling):
-        """Centre at the weighted mean; the constant is intercept_scaling times the root mean square length."""
+        """Return a lift about the weighted mean, its constant intercept_scaling times the root mean square length."""
         if not fit_intercept:
             return cls(np.zeros(X.shape[1]), None, 0.0)
         with np.errstate(over="ignore"):
@@ -60,11 +60,11 @@ class Lift(NamedTuple):
 
     @property
     def n_added(self):
-        """Coordinates that lifting adds."""
+        """The number of coordinates that lifting adds."""
         return 0 if self.constant is None else 1
 
     def __call__(self, X, dtype):
-        """Lifted rows of X, zero-padded or sparse as X is; a row of zeros without a constant coordinate stays zero."""
+        """Return lifted rows of X, dense or sparse as X is; a row of zeros without a constant coordinate stays zero."""
         if issparse(X):
             return SparseSamples.lifted(X, self, dtype)
         n_samples, n_features = X.shape
@@ -106,7 +106,7 @@ class Standardiser(NamedTuple):
 
     @classmethod
     def fit(cls, y, shares, centred):
-        """Weighted mean (zero unless centred) and weighted root mean square around it.
+        """Return the weighted mean (zero unless centred) and the weighted root mean square around it as units.
 
         Where that is zero, the scale is one, or a power of two near targets that are far from one.
         """
@@ -132,7 +132,7 @@ class Standardiser(NamedTuple):
 
 
 def in_canonical_order(X, y, weights):
-    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up.
+    """Return the distinct rows of (X, y) in lexicographic order, and their weights, those of equal rows added up.
 
     Batches drawn from rows in this order do not depend on the order in which rows came,
     nor on whether a sample came twice or with weight two.

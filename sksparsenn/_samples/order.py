@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Towards the direction in which a node's points vary most; it need not be exact.
+# Steps towards the direction in which a node's points vary most, which need not be exact.
 POWER_ITERATIONS = 2
 
 

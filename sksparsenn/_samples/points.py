@@ -8,7 +8,7 @@ CACHE_LINE = 64
 
 
 def as_points(points, name, n_features=None, dtype=None):
-    """Return a C-contiguous matrix of finite float32 or float64 numbers, or raise an error that says what is wrong."""
+    """Return a C-contiguous matrix of finite float32 or float64 numbers, or raise an error that names what is wrong."""
     if issparse(points):
         raise TypeError(f"{name} is sparse, but has to be dense here; use {name}.toarray().")
     points = np.asarray(points)

@@ -58,7 +58,7 @@ class SparseSamples:
 
     @classmethod
     def lifted(cls, X, lift, dtype):
-        """Rows of X on the sphere; a row of zeros without a constant coordinate stays zero."""
+        """Return the rows of X on the sphere; a row of zeros without a constant coordinate stays zero."""
         X = canonical(X)
         unit = float(unit_of(max(np.abs(X.data).max(initial=0), np.abs(lift.centre).max(initial=0)), ordinary=900))
         if unit > 1:  # so that neither differences nor lengths overflow
@@ -96,7 +96,7 @@ class SparseSamples:
         )
 
     def __getstate__(self):
-        """Without what is computed when first asked for, so that equal samples have equal hashes."""
+        """Return the state without cached properties, so that equal samples have equal hashes."""
         cached = [name for name, value in vars(type(self)).items() if isinstance(value, cached_property)]
         return {name: value for name, value in vars(self).items() if name not in cached}
 
@@ -120,7 +120,7 @@ class SparseSamples:
     # -- lengths ------------------------------------------------------------------------
 
     def _sums(self, terms):
-        """Sums over the entries of each row, in double precision."""
+        """Return sums of the terms over the entries of each row, in double precision."""
         row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
         return np.bincount(row, terms[: len(row)], minlength=len(self))
 
@@ -169,7 +169,7 @@ class SparseSamples:
         return line_of_column[self.columns], used, line_of_column[used]
 
     def beyond(self, W, cuts, rows=None):
-        """Compressed rows (indptr, samples): for each r = rows[k] at least the samples with <w_r, x_i> > cuts[k]."""
+        """Return compressed rows (indptr, samples): for r = rows[k] at least the samples with <w_r, x_i> > cuts[k]."""
         rows = np.arange(len(W)) if rows is None else rows
         error, smallest = self.rounding
         return kernels.samples_beyond(self._entries, self._lines, W, rows, cuts, (error * self.reach, smallest))
@@ -204,7 +204,7 @@ class SparseSamples:
 
 
 def _divided_by_length(X, centre, constant):
-    """(x - centre, constant) / ||(x - centre, constant)|| as entries, constants and multiples of a unit vector.
+    """Return (x - centre, constant) / ||(x - centre, constant)|| as entries, constants and multiples of a unit vector.
 
     The length is the root of a sum of squares: (x_j - c_j)^2 over the entries of a row, c_j^2
     over the other columns, and the square of the constant.

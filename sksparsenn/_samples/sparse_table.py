@@ -7,7 +7,7 @@ from sksparsenn._utils.range import aligned_table
 
 
 def canonical(X):
-    """X in CSR with ascending columns, each stored at most once and none as zero; a copy where it is not so already."""
+    """Return X in CSR with ascending columns, stored once each and none as zero; a copy only where it has to be."""
     X = aligned_table(X.tocsr())
     if X.shape[1] > np.iinfo(np.int32).max - 16:
         raise ValueError(f"X has {X.shape[1]} features: those of sparse X are numbered with 32 bits; use fewer.")
@@ -25,12 +25,12 @@ def canonical(X):
 
 
 def row_numbers(X):
-    """The row of each stored entry."""
+    """Return the row of each stored entry."""
     return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def mean_and_spread(X, shares):
-    """Weighted mean of the rows, the root of their weighted mean square distance from it, and X's largest entry (or 1).
+    """Return the weighted mean of the rows, their root mean square distance from it, and X's largest entry (or 1).
 
     Both parts of sum_i shares_i (x_ij - c_j)^2, over the entries and over the zeros of a
     column, are sums of squares: nothing cancels, however far a column lies from zero.
@@ -62,7 +62,7 @@ def column_spreads(X, shares):
 
 
 def columns_to_centre(centre, spread):
-    """The columns to store with their centre subtracted: then the rest of the centre is no longer than the spread.
+    """Return the columns to store with their centre subtracted: the rest of the centre is no longer than the spread.
 
     The rest is subtracted from inner products, not from entries; were it much longer than
     the centred rows, digits would be lost.  By Cauchy and Schwarz c_j^2 is at most the
@@ -78,7 +78,7 @@ def columns_to_centre(centre, spread):
 
 
 def centred_in(X, centre, columns):
-    """X less the centre in some columns."""
+    """Return X less the centre in some columns."""
     n_samples, k = X.shape[0], len(columns)
     if k == 0:
         return X
@@ -88,7 +88,7 @@ def centred_in(X, centre, columns):
 
 
 def in_canonical_order(X, y, weights):
-    """Distinct rows of (X, y) in lexicographic order, weights of equal rows added up: as dense rows are ordered."""
+    """Return the distinct rows of (X, y) in the lexicographic order of dense rows, weights of equal rows added up."""
     X = canonical(X)
     rank = lexicographic_ranks(X)
     order = np.lexsort([*y.T, rank])
@@ -99,7 +99,7 @@ def in_canonical_order(X, y, weights):
 
 
 def lexicographic_ranks(X):
-    """For each row of a canonical X the number of smaller rows, where the last column that differs decides.
+    """Return for each row of a canonical X the number of smaller rows, where the last column that differs decides.
 
     Rows are compared entry by entry, from their last ones on.  At the first difference the
     smaller row is the one with a negative entry further right, then the one that has come
@@ -128,5 +128,5 @@ def lexicographic_ranks(X):
 
 
 def _starts_new(numbers):
-    """Where a number differs from the one before it; true for the first."""
+    """Return where a number differs from the one before it; true for the first."""
     return np.concatenate([[True], numbers[1:] != numbers[:-1]])

@@ -1,1 +1,1 @@
-"""Searches, which name the pairs that may fire, exactly, and the index structures below them."""
+"""Searches, which list every pair that may fire, and the index structures below them."""

@@ -12,7 +12,7 @@ MANY_SAMPLES = 1 << 30
 def make_search(name, samples, W, threshold, *, in_batches, all_move=True, forward_only=False):
     """Return the search of that name; for "auto" the one that measurements favour.
 
-    With `forward_only`, for one output, candidates may be such that give outputs but no inner products.
+    With `forward_only`, for one output, candidates need not give inner products, only outputs.
 
     With all samples in every step, margin lists win in any dimension.  With batches a
     neuron moves further between two visits of a sample than any useful margin.  There the

@@ -1,4 +1,4 @@
-"""The engine of half-space reporting: a tree where that pays and a scan elsewhere, over arrays known to be good."""
+"""The engine of half-space reporting over arrays that have been validated: a tree where that pays, else a scan."""
 
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class HalfSpaceReporter:
 
     @property
     def n_ids(self):
-        """How many ids have been given so far."""
+        """The number of ids given so far."""
         return len(self._slots)
 
     def holds(self, ids):
@@ -121,7 +121,7 @@ class HalfSpaceReporter:
             )
 
     def _total_spread(self):
-        # As a Python float, which overflows to infinity in silence.
+        # As a Python float, which overflows to infinity without a warning.
         with np.errstate(over="ignore"):
             return float(self._spread.sum())
 
@@ -169,7 +169,7 @@ class HalfSpaceReporter:
         return np.diff(indptr), work
 
     def _walk(self, normals, thresholds, *, listing):
-        """Answer by the tree: counts, indptr, ids, work; without a listing, the ids stay empty."""
+        """Return counts, indptr, ids and work by a walk of the tree; without `listing`, the ids stay empty."""
         tree = TreeOfPoints(
             self._blocks, self._ids, self._nodes, self._alive,
             self._leaf_blocks, self._n_leaves, len(self._slots), self._reach,
@@ -180,7 +180,7 @@ class HalfSpaceReporter:
     # -- changes ------------------------------------------------------------------------
 
     def insert(self, points):
-        """Add points; returns their ids."""
+        """Add points; return their ids."""
         first = len(self._slots)
         ids = np.arange(first, first + len(points), dtype=np.int32)
         if len(points) == 0:

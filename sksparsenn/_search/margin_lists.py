@@ -2,7 +2,7 @@
 
 From the outside in: `MarginLists`, the public face; `MaintainedLists`, the engine, which keeps the lists of a
 store valid while neurons move; `SampleLists`, the store of samples one by one; `MarginPolicy`,
-which says how far a neuron may move and how wide its margin is to be.
+which decides how far a neuron may move and how wide its margin is.
 """
 
 from typing import NamedTuple
@@ -182,7 +182,7 @@ class MaintainedLists:
             needed = listed * 1.5 * (8 + W.itemsize)
             purpose = f"margin lists over {n_samples} samples and {n_neurons} neurons"
             require_memory(needed, purpose, "raise the threshold or take fewer neurons, or use another search")
-        # Some billions of pairs at a time, so that an interruption is heeded between them.
+        # Some billions of pairs at a time, so that a fit can be interrupted between them.
         rows = max(1, PAIRS_AT_ONCE // max(n_samples, 1))
         store.fill([self._scan(policy.rows[k : k + rows]) for k in range(0, max(n_neurons, 1), rows)])
         self._unreported = Work(n_samples * n_neurons, 0, n_neurons)
@@ -203,7 +203,7 @@ class MaintainedLists:
         return candidates, work + looked_at
 
     def learn(self, counts):
-        """Take note of how many samples of each list the last query kept; it was one of all samples."""
+        """Tune margins by how many samples of each list the last query, one of all samples, kept."""
         self.policy.learn(counts, self.store.n_listed)
 
     def _scan(self, rows):
@@ -246,7 +246,7 @@ class ListedSamples(NamedTuple):
 
     @property
     def n_listed(self):
-        """How many samples are listed."""
+        """The number of samples on the lists."""
         return int(self.counts.sum())
 
 
@@ -280,7 +280,7 @@ class SampleLists:
 
     @property
     def counts(self):
-        """How many samples each neuron has listed."""
+        """The number of samples that each neuron has listed."""
         return self._lists.counts
 
     @property
@@ -333,7 +333,7 @@ class MarginPolicy:
         self._allowed = self._limits(self.rows)
 
     def note_query(self, W):
-        """Begin a query: returns how far each neuron has moved from its reference."""
+        """Count a query; return how far each neuron has moved from its reference."""
         self.n_queries += 1
         return row_distances(W, self.reference)
 
@@ -385,7 +385,7 @@ class MarginPolicy:
 
     @property
     def cost_of_scan(self):
-        """What it costs to search all samples for one neuron, in units of a listed pair."""
+        """The cost of a scan of all samples for one neuron, in units of a listed pair."""
         return self.samples.cost_of_scanned_pair * len(self.samples)
 
     def _best_margins(self, rows, drift, counts):

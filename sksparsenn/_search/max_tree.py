@@ -131,7 +131,7 @@ class MaxTree:
             Compared as it is, not rounded to the precision of the products.
 
         samples : array-like of int, optional
-            Numbers of the samples to answer for; all by default.
+            Numbers of the samples to query; all by default.
 
         return_work : bool, default=False
             Whether to return what the search did as well.

@@ -1,4 +1,4 @@
-"""Samples taken together where a neuron fires on nearly all of them: the tree over the samples, its nodes on lists.
+"""Samples taken together where a neuron fires on nearly all of them: a tree over the samples, and lists of its nodes.
 
 In the order in which they build on each other: `SampleTree`, samples in an order in which near neighbours get
 nearby positions, and sums over its nodes; `NodeLists`, a store for `MaintainedLists` that lists nodes with
@@ -113,7 +113,7 @@ class ListedNodes(NamedTuple):
 
     @property
     def n_listed(self):
-        """How many samples are listed."""
+        """The number of samples on the lists."""
         return int(self.singles.sum() + self.exceptions.sum())
 
     @property
@@ -165,7 +165,7 @@ class NodeLists:
 
     @property
     def counts(self):
-        """How many samples each neuron has listed, beside its nodes."""
+        """The number of samples that each neuron has listed, beside its nodes."""
         return self._lists.counts
 
     @property
@@ -229,12 +229,12 @@ class NodeFiring(NamedTuple):
 
     @property
     def n_pairs(self):
-        """How many pairs fire."""
+        """The number of pairs that fire."""
         return self.singles.n_pairs + self.n_held - self.exceptions.n_pairs
 
     @property
     def n_kept(self):
-        """How many of the samples that each neuron had listed were kept, as singles or as exceptions."""
+        """The number of listed samples of each neuron that were kept, as singles or as exceptions."""
         return self.singles.counts + self.exceptions.counts
 
     @property

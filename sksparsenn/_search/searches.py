@@ -18,7 +18,7 @@ from sksparsenn._search.work import Work
 
 
 class Search:
-    """What all searches share."""
+    """The interface of all searches."""
 
     follows_moves = False
     """Whether `moved` has to be called with the neurons whose weights have changed."""
@@ -34,7 +34,7 @@ class Search:
         raise NotImplementedError
 
     def learn(self, firing):
-        """Use the pattern that fires, of candidates among all samples, to tune the search."""
+        """Tune the search by the pattern that fires among all samples."""
 
 
 class BruteSearch(Search):
@@ -131,7 +131,7 @@ class DataSearch(Search):
 
 
 def _merged(lists, rows, fresh):
-    """The lists with those of `rows` replaced."""
+    """Return the lists with those of `rows` replaced."""
     starts, counts = lists.starts.copy(), lists.counts.copy()
     starts[rows] = fresh.starts + len(lists.samples)
     counts[rows] = fresh.counts
@@ -159,7 +159,7 @@ class MarginSearch(Search):
 
 
 class MarginNodeSearch(Search):
-    """The same for all samples and one output, with samples that stand close together taken at once."""
+    """Margin lists for all samples and one output, on which near neighbours are taken together, as nodes of a tree."""
 
     name = "margin"
 

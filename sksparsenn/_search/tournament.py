@@ -1,4 +1,4 @@
-"""The engine of the threshold search tree: products of all pairs and their maxima, over arrays known to be good."""
+"""The engine of the threshold search tree over validated arrays: products of all pairs, and their maxima."""
 
 import numpy as np
 

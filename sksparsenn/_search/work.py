@@ -1,4 +1,4 @@
-"""What a search did, counted."""
+"""Counts of what a search did."""
 
 from typing import NamedTuple
 

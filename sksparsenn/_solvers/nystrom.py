@@ -50,7 +50,7 @@ class NystromSolver(PreconditionedSolver):
         self.values, self.basis = nystrom_approximation(self.system, rank, self.random_state)
 
     def carried_over(self, before):
-        """Return whether the approximation of the system `before` may serve the present one, and change it to fit.
+        """Return whether the approximation of the system `before` may be used for this one, and change it to fit.
 
         In the normal matrix, rows of neurons that begin to fire are zero, and those of others drop out.
         """
@@ -72,7 +72,7 @@ class NystromSolver(PreconditionedSolver):
         def precondition(r):
             return r + (along * (self.basis @ r)) @ self.basis
 
-        # The kernel's unknowns stand for all that the weights have travelled, not for the step alone: from the last
+        # The kernel's unknowns describe all that the weights have travelled, not the step alone: from the last
         # ones, what is left to find shrinks as training converges, and with it what is left of the residual.
         start, size = None, norm(right)
         if self.system.name == "kernel" and len(self.last) == len(right):

@@ -10,7 +10,7 @@ WORN = 2
 
 
 class PreconditionedSolver:
-    """An iteration whose preconditioner serves one Jacobian after another until it wears out.
+    """An iteration whose preconditioner is kept from one Jacobian to the next until too many steps are needed.
 
     A subclass makes the preconditioner of `self.system` in ``build()``, and returns a solution,
     the number of steps and the relative residual from ``solve(product, right, strength)``.
@@ -24,14 +24,14 @@ class PreconditionedSolver:
 
     steps_when_new = None
     lasting = True
-    """Whether a preconditioner made for one Jacobian may serve the next."""
+    """Whether a preconditioner made for one Jacobian may be used for the next."""
 
     def __init__(self, random_state, residual):
         self.random_state, self.residual = random_state, residual
         self.steps_of_last, self.system = 0, None
 
     def refresh(self, jacobian):
-        """Take a new Jacobian, and build a preconditioner for it unless the last one still serves."""
+        """Take a new Jacobian, and build a preconditioner for it unless the last one is kept."""
         before, self.system = self.system, smaller_system(jacobian)
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)
         self.fresh = not self.lasting or worn or before is None or not self.carried_over(before)
@@ -40,7 +40,7 @@ class PreconditionedSolver:
             self.steps_when_new = None
 
     def carried_over(self, before):
-        """Return whether the preconditioner made for the system `before` may serve the present one."""
+        """Return whether the preconditioner made for the system `before` may be used for the present one."""
         if before.name != self.system.name:
             return False
         return before.name == "kernel" or np.array_equal(before.jacobian.neurons, self.system.jacobian.neurons)

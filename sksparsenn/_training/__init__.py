@@ -1,1 +1,1 @@
-"""Loops over weights, and the problem that answers for all samples."""
+"""Loops over weights, and the problem, which computes every sum over samples."""

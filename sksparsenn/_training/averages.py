@@ -4,18 +4,18 @@ import numpy as np
 
 
 class LastIterate:
-    """Training returns the last weights."""
+    """The last weights."""
 
     remembered = ()
 
     def begin(self, random_state):
-        """Draw what is to be drawn, if this is not training taken up again."""
+        """Draw a seed if one is needed and none is remembered from training that is taken up again."""
 
     def note(self, weights):
-        """Take notice of the weights after a step."""
+        """Record the weights after a step."""
 
     def weights(self, last):
-        """The weights to return, given the last ones."""
+        """Return the weights to keep, given the last ones."""
         return last
 
 

@@ -21,7 +21,7 @@ class BatchSampler:
 
 
 class SinglePass:
-    """Hands out batches in which each sample comes once, in random order, weighing what it weighs in the part."""
+    """Draws batches, in random order, in which each sample comes once, with its weight in the part."""
 
     def __init__(self, problem, batch_size, random_state):
         self.problem = problem

@@ -13,7 +13,7 @@ class EarlyStopping:
     score : callable
         Of the network's outputs on them: the larger the better.
     search : Search
-        Finds who fires on them; one that does not need to follow moves.
+        Finds who fires on them; it must not need to follow moves.
     tol, n_iter_no_change
         Training should stop when this many iterations in a row have not raised the best
         score by tol.
@@ -28,7 +28,7 @@ class EarlyStopping:
         self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
 
     def reached(self, network, changed=True):
-        """Score the network that an iteration led to; whether to stop.
+        """Score the network after an iteration; return whether to stop.
 
         Iterations that changed nothing repeat the last score and do not count as waiting.
         """
@@ -38,7 +38,7 @@ class EarlyStopping:
         candidates, _ = self.search.candidates(network.weights)
         firing, outputs = candidates.forward(network)
         self.search.learn(firing)
-        # Weights that overflow score worst; it is for the training loss to say that training diverged.
+        # Weights that overflow score worst; divergence is detected by the training loss.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)
         self.waited = 0 if score >= self.best_score + self.tol else self.waited + 1

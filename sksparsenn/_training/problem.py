@@ -21,7 +21,7 @@ from sksparsenn._solvers.jacobian import Jacobian
 
 
 class Evaluation(NamedTuple):
-    """A network on the samples of a problem: who fires, what comes out, and the misfit."""
+    """A network evaluated on the samples of a problem: who fires, the outputs, and the misfit."""
 
     network: Network
     firing: Firing

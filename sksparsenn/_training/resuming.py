@@ -1,4 +1,4 @@
-"""What a later fit needs to go on exactly where training stopped, as plain arrays and numbers.
+"""The memory from which a later fit goes on exactly where training stopped: plain arrays and numbers.
 
 Parts of training that change from step to step name their fields in `remembered`; a
 memory holds these, by the names of part and field.
@@ -13,7 +13,7 @@ RANDOM_STATE = "key", "position", "has_gauss", "gauss"
 
 
 def remember(*parts, random_state=None):
-    """The memory of these parts, of which some may be None."""
+    """Return the memory of these parts, of which some may be None."""
     memory = {}
     for part in parts:
         for name in () if part is None else part.remembered:
@@ -40,7 +40,7 @@ def recall(memory, *parts):
 
 
 def recalled_random_state(memory):
-    """A generator that goes on where the remembered one stopped, or None."""
+    """Return a generator that goes on where the remembered one stopped, or None."""
     if "random_state.key" not in memory:
         return None
     random_state = np.random.RandomState()
@@ -49,7 +49,7 @@ def recalled_random_state(memory):
 
 
 def fingerprint(*values):
-    """A text that is the same for the same arrays and numbers."""
+    """Return a text that is the same for the same arrays and numbers."""
     return hash_of_contents(values)
 
 

@@ -1,4 +1,4 @@
-"""Step sizes of first-order training: how they start and follow what steps do, and when training has diverged."""
+"""Step sizes of first-order training: how they start, how they follow the loss, and when training has diverged."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from sksparsenn._utils.range import absolute_ridge
 # A loss this many times larger than at the start will not come back.
 DIVERGED = 1e4
 
-# So many standard deviations from the mean of a stream's first rows, a target is not of the kind that they were.
+# So many standard deviations from the mean of a stream's first rows, a target lies outside the range that they set.
 FAR = 30.0
 
 # Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
@@ -43,7 +43,7 @@ def set_units(state, problem, evaluation, options):
 
 
 def measure_part(state, problem, evaluation, options):
-    """Set the ridge in absolute terms, and what sizes the steps of a stream, from who fires on a part."""
+    """Set the ridge in absolute terms, and the curvature that sizes the steps of a stream, from who fires on a part."""
     state.measured = True
     diagonal, rate = problem.kernel_diagonal(evaluation), state.stream_rate
     tells = len(problem) > 1 and options.learning_rate == "auto"
@@ -94,7 +94,7 @@ def takes_back_step(state, loss, problem, evaluation):
     velocity is dropped (the restart of O'Donoghue and Candes, 2015) and lambda_max
     estimated again, since other neurons fire now.  After a large rise the rate is halved
     and the weights return to the best so far: neurons that overshoot may never fire
-    again.  Returns True in that last case.
+    again.  Return True in that last case.
     """
     weights, previous = state.network.weights, state.last_loss
     state.last_loss = loss

@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Stopping:
-    """True once the loss has not fallen by tol below its best for a number of iterations in a row.
+    """Stops training once the loss has not fallen by tol below its best for a number of iterations in a row.
 
     Losses of batches are noisy, and those with kinks go up and down: there, that number of
     losses is averaged, and the average compared with the one before it.

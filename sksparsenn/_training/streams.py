@@ -1,4 +1,4 @@
-"""What training on a stream learns from the parts as they come: the units of X and y, and how long a step may be.
+"""What is measured on the parts of a stream as they come: the units of X and y, and how long a step may be.
 
 A part may be a single row.  So units are those of all rows so far until there were enough of them, and a step is
 sized by the rows that it takes.
@@ -23,16 +23,16 @@ class Moments(NamedTuple):
 
     @property
     def constant(self):
-        """Columns of numbers that are equal, but for rounding."""
+        """Whether the numbers of each column are equal, but for rounding."""
         return self.deviation <= 10 * np.finfo(np.float64).eps * np.abs(self.mean)
 
     @property
     def units(self):
-        """Those of `Standardiser.fit`."""
+        """The units that `Standardiser.fit` would give."""
         return Standardiser(self.mean, np.where(self.constant, 1.0, self.deviation))
 
     def joined(self, other, share):
-        """Those of both sets of rows, of which the other weighs this share."""
+        """Return the moments of both sets of rows, of which the other weighs this share."""
         apart = other.mean - self.mean
         if np.ndim(self.deviation) == 0:  # the Euclidean length, by the largest entry so that no square overflows
             apart = np.abs(apart)
@@ -44,14 +44,14 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, y, shares, centred):
-        """Column by column, about the mean or about zero."""
+        """Return the moments of each column of y, about the mean or about zero."""
         mean = shares @ y if centred else np.zeros(y.shape[1])
         largest = np.abs(y - mean).max(axis=0, initial=0)
         return cls(mean, largest * np.sqrt(shares @ np.square((y - mean) / np.where(largest > 0, largest, 1.0))))
 
 
 def joined_lift(lift, other, share, intercept_scaling):
-    """The lift of both sets of rows, of which the second weighs this share."""
+    """Return the lift of both sets of rows, of which the second weighs this share."""
     if lift.constant is None:
         return lift
     centre, spread = Moments(lift.centre, lift.spread).joined(Moments(other.centre, other.spread), share)
@@ -71,7 +71,7 @@ class StreamRate:
     beta: float = 0.0
     """The largest so far."""
     curvature: float = 0.0
-    """Lambda, the largest of those parts that were large enough to tell."""
+    """The largest lambda of those parts that were large enough to estimate it."""
     rows_measured: float = 0.0
     """The largest number of rows that lambda was measured on; few rows overestimate it."""
     part_curvature: float = 0.0
@@ -85,7 +85,7 @@ class StreamRate:
     remembered = "beta", "curvature", "rows_measured", "kernel_unit", "rows", "clock"
 
     def measure(self, diagonal, shares, curvature, loss_curvature):
-        """Take notice of a part: the kernel's diagonal and, of more than one row, the curvature."""
+        """Record the kernel's diagonal on a part and, for more than one row, the curvature."""
         if self.rows < ENOUGH_ROWS:
             mean = float((shares * diagonal).sum() / shares.sum())
             self.rows += len(shares)
@@ -100,7 +100,7 @@ class StreamRate:
         self.rows_measured = max(self.rows_measured, rows)
 
     def of_step(self, shares, momentum, ridge):
-        """The rate of a step on rows of these shares."""
+        """Return the rate of a step on rows of these shares."""
         total, squares = shares.sum(), np.square(shares).sum()
         curvature = max(self.curvature, self.part_curvature)
         steepness = (self.beta / (1 - momentum) * squares + curvature * max(total**2 - squares, 0.0)) / total + ridge

@@ -125,7 +125,7 @@ def train(problem, state, solver, options, early_stopping=None, progress=None):
         if progress is not None:
             progress.begin_iteration()
         point = state.point
-        # 2. The model: the Jacobian over firing pairs and what the loss asks of it, anew if the last step was kept.
+        # 2. The model: the Jacobian over firing pairs and the residuals, computed anew if the last step was kept.
         if model is None:
             model = problem.linearise(point.evaluation)
             if model.jacobian.shape[1] > 0:
@@ -138,9 +138,9 @@ def train(problem, state, solver, options, early_stopping=None, progress=None):
         solution = damped_step(solver, model.residuals, pull[neurons], state, options)
         step = whole_step(solution.step, neurons, pull, state)
         predicted = predicted_decrease(model, travelled, step, state.ridge)
-        # 4. Try it; the search learns of the neurons that it moves, and of no others.
+        # 4. Try it; the search is brought up to date for the neurons that it moves, and for no others.
         trial = evaluate(moved_network(point.network, step, problem, state), problem, state)
-        # 5. Keep it if it lowers the objective, and damp the next step by how well the model foretold that.
+        # 5. Keep it if it lowers the objective, and damp the next step by how well the model predicted that.
         objective = point.objective(state.ridge)
         decrease = objective - trial.objective(state.ridge)
         accepted = bool(decrease > 0) or not options.damped
@@ -207,7 +207,7 @@ def damped_step(solver, residuals, pull, state, options):
 
 
 def whole_step(active, neurons, pull, state):
-    """Return the step of all neurons; of those that fire on nothing it is what ridge and momentum ask for."""
+    """Return the step of all neurons; that of neurons that fire on nothing follows from ridge and momentum alone."""
     strength = state.ridge + state.damping
     step = -pull / strength if strength > 0 else np.zeros_like(pull)
     step[neurons] = active
@@ -237,7 +237,7 @@ def what_is_left_of_the_pull(state):
 
 
 def adapt_damping(state, decrease, predicted, accepted, options):
-    """Adapt damping by Nielsen's rule: down to a third after a well foretold step, up after steps that failed."""
+    """Adapt damping by Nielsen's rule: down to a third after a well predicted step, up after steps that failed."""
     if not options.damped:
         return
     if accepted:

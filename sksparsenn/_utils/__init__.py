@@ -1,1 +1,1 @@
-"""Ground of the house: memory, threads and the private parts of scikit-learn, which know nothing of networks."""
+"""What all rooms may use: memory, threads and the private parts of scikit-learn, independent of networks."""

@@ -12,7 +12,7 @@ class _Limit:
     """The limit of one thread, in force while at least one caller, in any Python thread, needs it.
 
     Most BLAS libraries have one pool of threads for the process: callers that each put back what they
-    found would undo each other's limits, and leave the last one in force for good.
+    found would undo each other's limits, and the last one would never be lifted.
     """
 
     def __init__(self):
@@ -51,7 +51,7 @@ def _is_of_one_thread(pool):
 def _set_threads(numbers):
     for pool, number in numbers:
         # From threadpoolctl 3.8 on, only the Python thread that first sets a limit may set others: calls of all others
-        # would do nothing, without a word.
+        # would silently do nothing.
         clear = getattr(pool, "clear_controlling_thread", None)
         if clear is not None:
             clear(force=True)

@@ -1,9 +1,9 @@
-"""How much memory there is, asked before a large allocation rather than after."""
+"""How much memory is available, read before a large allocation rather than after."""
 
 import os
 from pathlib import Path
 
-# What every process finds somewhere: refusing less would only betray how rough the counts are.
+# Any process can allocate this much; the estimates of what is needed are too rough to refuse less.
 NEVER_REFUSED = 4_000_000
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -17,7 +17,7 @@ VERSIONS = [
 
 
 def available_memory():
-    """Bytes that can be allocated now, or None where the system does not tell."""
+    """Return the bytes that can be allocated now, or None where the system does not report them."""
     limits = [limit for limit in (_free_on_linux(), _free_in_control_groups(), _total()) if limit is not None]
     return min(limits, default=None)
 
@@ -43,7 +43,7 @@ def _free_on_linux(meminfo=Path("/proc/meminfo")):
 
 
 def _free_in_control_groups(own=Path("/proc/self/cgroup"), root=CONTROL_GROUPS):
-    """What is left in this process's group and in those around it, or None if nothing limits them."""
+    """Return the bytes left in this process's control group and those around it, or None if nothing limits them."""
     try:
         lines = [line.split(":", 2) for line in own.read_text().splitlines()]
     except OSError:
@@ -65,7 +65,7 @@ def _free_in_group(group, limit, used, reclaimable):
 
 
 def _number_after(name, path, unit=1):
-    """The number in the line of a file that begins with a name, times the unit, or None if there is none."""
+    """Return the number in the line of a file that begins with a name, times the unit, or None without such a line."""
     try:
         return next(
             int(line[len(name) :].split()[0]) * unit for line in path.read_text().splitlines() if line.startswith(name)

@@ -1,4 +1,4 @@
-"""Numbers at the ends of what float32 and float64 hold: units that keep squares inside, and refusals that say why.
+"""Numbers at the ends of the range of float32 and float64: units that keep squares in range, and clear errors.
 
 Units are powers of two, which change no bits, and one wherever numbers are ordinary.
 """
@@ -13,14 +13,14 @@ LARGEST_TARGET = 2.0**60
 
 
 def unit_of(sizes, ordinary=256):
-    """For each size the power of two just below it, or one if it lies between 2^-ordinary and 2^ordinary."""
+    """Return for each size the power of two just below it, or one if it lies between 2^-ordinary and 2^ordinary."""
     exponents = np.frexp(sizes)[1] - 1
     extreme = (np.asarray(sizes) > 0) & (np.abs(exponents) > ordinary)
     return np.ldexp(1.0, np.where(extreme, exponents, 0))
 
 
 def absolute_ridge(alpha, kernel_unit, total_weight):
-    """`alpha * kernel_unit / total_weight`, but not so large that nothing could move."""
+    """Return the ridge `alpha * kernel_unit / total_weight`, at most STIFFEST times the kernel unit."""
     with np.errstate(over="ignore"):
         ridge = alpha * kernel_unit / total_weight
         if not np.isfinite(ridge):
@@ -29,12 +29,12 @@ def absolute_ridge(alpha, kernel_unit, total_weight):
 
 
 def aligned(array):
-    """The array, copied if its numbers do not start where compiled code expects them."""
+    """Return the array, copied if its numbers do not start where compiled code expects them."""
     return array if array.flags.aligned else array.copy()
 
 
 def aligned_table(X):
-    """A dense or sparse table whose arrays are aligned."""
+    """Return a dense or sparse table with its arrays aligned, copied where they are not."""
     if isinstance(X, np.ndarray):
         return aligned(X)
     if all(part.flags.aligned for part in (X.data, X.indices, X.indptr)):
@@ -44,7 +44,7 @@ def aligned_table(X):
 
 
 def without_negligible_rows(X, targets, weights):
-    """The rows whose weight is more than zero as a share of all weights."""
+    """Return X, targets and weights of the rows whose share of all weights does not round to zero."""
     kept = weights / weights.sum() > 0
     return (X, targets, weights) if kept.all() else (X[kept], targets[kept], weights[kept])
 
@@ -53,7 +53,7 @@ def without_negligible_rows(X, targets, weights):
 
 
 def total_weight(weights, name="sample_weight"):
-    """The sum of the weights, or an error if it is no positive number."""
+    """Return the sum of the weights; raise ValueError unless it is positive and finite."""
     with np.errstate(over="ignore"):
         total = weights.sum()
     if not total > 0:
@@ -67,7 +67,7 @@ def total_weight(weights, name="sample_weight"):
 
 
 def require_activation(shift, threshold, dtype):
-    """Refuse a shift or threshold next to the largest number, where no neuron could fire."""
+    """Raise ValueError for a shift or threshold next to the largest number, where no neuron could fire."""
     limit = float(np.finfo(dtype).max) / 2**20
     for name, value in (("shift", shift), ("threshold", threshold)):
         if value > limit:
@@ -77,7 +77,7 @@ def require_activation(shift, threshold, dtype):
 
 
 def require_output_scale(output_scale, dtype):
-    """Refuse factors for which weights would travel less than their last bit, or too far to square."""
+    """Raise ValueError for a scale at which weights would travel less than their last bit, or too far to square."""
     eps = float(np.finfo(dtype).eps)
     if not eps**2 <= output_scale <= 1 / eps:
         size, travel = ("large", "less than rounding") if output_scale > 1 else ("small", "too far to compute with")
@@ -88,7 +88,7 @@ def require_output_scale(output_scale, dtype):
 
 
 def require_normal_targets(targets, dtype):
-    """Refuse targets that the precision of X cannot tell from zero."""
+    """Raise ValueError for targets too small for the normal numbers of the precision of X."""
     largest, tiny = np.abs(targets).max(axis=0, initial=0), float(np.finfo(dtype).tiny)
     vanishing = largest[(largest > 0) & (largest < tiny)]
     if len(vanishing):
@@ -99,7 +99,7 @@ def require_normal_targets(targets, dtype):
 
 
 def require_moderate_targets(targets, units):
-    """Refuse targets far beyond the units of the fit that this one continues."""
+    """Raise ValueError for targets far beyond the units of the fit that this one continues."""
     with np.errstate(over="ignore"):
         sizes = np.abs(targets / units.scale - units.mean / units.scale)
     if not sizes.max(initial=0) <= LARGEST_TARGET:
@@ -110,7 +110,7 @@ def require_moderate_targets(targets, units):
 
 
 def require_room(network, units, largest_target):
-    """Refuse a network and units whose predictions might not fit into its precision, whatever the sample.
+    """Raise ValueError if predictions of the network, in these units, might not fit into its precision for some sample.
 
     On the unit sphere a neuron puts out no more than the length of its weights.
     """

@@ -1,4 +1,4 @@
-"""The private parts of scikit-learn that its project template uses, and packages it requires, imported here only."""
+"""Private parts of scikit-learn, as its project template uses them, and packages it requires: imported here only."""
 
 from joblib import hash as hash_of_contents  # which scikit-learn requires
 from sklearn.base import _fit_context

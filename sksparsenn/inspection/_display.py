@@ -23,7 +23,7 @@ def require_matplotlib(caller):
 
 
 def fitted_network(estimator, display):
-    """The estimator of ours that is, or ends, `estimator`; fitted."""
+    """Return the fitted estimator of this package that `estimator` is, or that ends it as a pipeline."""
     network = estimator
     while isinstance(network, Pipeline):
         network = network.steps[-1][1]
@@ -78,7 +78,7 @@ class PanelDisplay:
         return chosen
 
     def _line(self, panel, ax, x, y, keywords, *, errors=None, markers=False):
-        """A line, in a style that no line of a display in these axes has."""
+        """Draw a line in a style that no other line of a display in these axes has, and return it."""
         place = sum(line.get_gid() == "display" for line in ax.get_lines())
         style = {"color": f"C{place % 10}", "linestyle": LINE_STYLES[place % len(LINE_STYLES)]}
         if markers:
@@ -94,7 +94,7 @@ class PanelDisplay:
 
 
 def log_if_wide(axes, values):
-    """A logarithmic y axis for positive values that span more than a factor of ten."""
+    """Make the y axis logarithmic for positive values that span more than a factor of ten."""
     positive = np.asarray(values)[np.isfinite(values)]
     if len(positive) and positive.min() > 0 and positive.max() > 10 * positive.min():
         axes.set_yscale("log")

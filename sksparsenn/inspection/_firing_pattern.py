@@ -196,7 +196,7 @@ class FiringPatternDisplay(PanelDisplay):
         return "image", "neurons_per_sample", "samples_per_neuron"
 
     def sorted_firing(self, neuron_order="place"):
-        """The firing matrix as the image shows it: samples in order, then neurons in order, without dead ones.
+        """Return the firing matrix as the image shows it: samples in order, then neurons in order, without dead ones.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class FiringPatternDisplay(PanelDisplay):
         ax.set_title(f"dead, firing on none: {len(self.dead_neurons):,} of {len(counts):,}", fontsize="medium")
 
     def _histogram(self, panel, ax, counts, bar_kw):
-        """Bars over ranges of the same number of integers."""
+        """Draw bars over ranges of the same number of integers."""
         low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
         step = -(-(high - low + 1) // HISTOGRAM_BINS)
         edges = np.arange(low, high + step + 1, step) - 0.5
@@ -258,27 +258,27 @@ class FiringPatternDisplay(PanelDisplay):
 
 
 def _who_fires(network, samples):
-    """As a sparse (n_samples, width) array of bool."""
+    """Return who fires as a sparse (n_samples, width) array of bool."""
     indptr, indices = network.firing(samples).pairs()
     shape = len(network.weights), len(samples)
     return csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=shape).T.tocsr()
 
 
 def _predictions(estimator, network, samples):
-    """A number for each sample: the first target, the score of two classes, or the place of the class predicted."""
+    """Return a number for each sample: its first target, the score of two classes, or the predicted class's place."""
     scores = estimator._units().inverse(network.outputs(samples))
     return scores.argmax(axis=1) if is_classifier(estimator) and scores.shape[1] > 1 else scores[:, 0]
 
 
 def _first_coordinate(samples):
-    """Along the direction in which samples vary most, whose largest entry is positive."""
+    """Return the samples' coordinates along the direction in which they vary most; its largest entry is positive."""
     centred = samples.rows - samples.rows.mean(axis=0)
     direction = np.linalg.svd(centred, full_matrices=False)[2][0]
     return centred @ (direction * np.sign(direction[np.abs(direction).argmax()]))
 
 
 def _cell_means(matrix, n_rows, n_columns):
-    """A sparse 0/1 matrix as an image of at most that size: the mean of the entries of each cell."""
+    """Return a sparse 0/1 matrix as an image of at most that size: the mean of the entries of each cell."""
     n, m = matrix.shape
     n_rows, n_columns = min(n, n_rows), min(m, n_columns)
     entries = matrix.tocoo()

@@ -138,7 +138,7 @@ class WidthCostDisplay(PanelDisplay):
         TypeError
             If one is none of sksparsenn.
         ValueError
-            If there is none, or two of a width that nothing tells apart.
+            If there is none, or two of the same width and label.
         ImportError
             If there is no matplotlib.
         """
@@ -261,7 +261,7 @@ class WidthCostDisplay(PanelDisplay):
         legend(ax)
 
     def _costs(self, panel, ax, costs, errors, line_kw):
-        """A line for each label, its exponent in the legend, and logarithmic axes."""
+        """Draw a line for each label, its exponent in the legend, and logarithmic axes."""
         exponents = []
         for k, (label, cost) in enumerate(zip(self.labels, costs, strict=True)):
             exponent, growth = _growth(self.widths, cost)
@@ -284,13 +284,13 @@ class WidthCostDisplay(PanelDisplay):
 
 
 def _after_first(curve):
-    """The mean over iterations, the first of which also builds what the others maintain."""
+    """Return the mean over iterations without the first, which also builds what the others maintain."""
     curve = np.atleast_1d(curve)
     return float(np.mean(curve[1:] if len(curve) > 1 else curve))
 
 
 def _by_width(rows):
-    """Of rows (label, width, values): widths, labels and, for each value, a table of labels by widths."""
+    """Return, from rows (label, width, values), widths, labels and, for each value, a table of labels by widths."""
     widths = np.unique([width for _, width, _ in rows])
     labels = list(dict.fromkeys(label for label, _, _ in rows))
     tables = {name: np.full((len(labels), len(widths)), np.nan) for name in rows[0][2]}
@@ -318,7 +318,7 @@ def _results_of(search):
 
 
 def _widths_tried(candidates):
-    """(number, label, width) of those candidates of a search that set the width."""
+    """Return (number, label, width) of those candidates of a search that set the width."""
     names = {name for params in candidates for name in params if name.split("__")[-1] == "width"}
     if len(names) != 1:
         tried = sorted({name for params in candidates for name in params})
@@ -352,7 +352,7 @@ def _score_name(search, scoring):
 
 
 def _growth(widths, costs):
-    """The exponent e of costs that grow like width^e, and what to say of it in a legend."""
+    """Return the exponent e of costs that grow like width^e, and its text in a legend."""
     costs = np.asarray(costs, dtype=float)
     known = np.isfinite(costs) & (costs > 0)
     if known.sum() < 2:

@@ -1,4 +1,4 @@
-"""What the theory of shifted networks asks of data and shift: sparsity, separability, the smallest eigenvalue."""
+"""Quantities on which the theory of shifted networks depends: sparsity, separability, the smallest eigenvalue."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ UNIT_LENGTH = 1e-5
 
 
 def expected_firing_fraction(shift):
-    """The share of the neurons that fire on a sample of unit length at the start of training.
+    """Return the share of the neurons that fire on a sample of unit length at the start of training.
 
     For w ~ N(0, I) and ||x|| = 1, <w, x> is standard normal, and it exceeds b with
     probability Q(b), the upper tail of the standard normal, which is below exp(-b^2 / 2)
@@ -62,7 +62,7 @@ def expected_firing_fraction(shift):
 
 
 def data_separability(X):
-    """How far the rows of X are from being equal or opposite.
+    """Return how far the rows of X are from being equal or opposite.
 
     delta = min over i != j of min(||x_i - x_j||, ||x_i + x_j||), by which [1]_
     (Proposition 5.1) and [2]_ (Definition 2.11) bound the smallest eigenvalue of the
@@ -116,7 +116,7 @@ def _checked(X):
 
 
 def _nearest_by_tree(X, sign):
-    """The smallest ||x_i - sign * x_j|| with i != j; of the two nearest neighbours of sign * x_i one is not row i."""
+    """Return min ||x_i - sign * x_j|| over i != j; of the two nearest neighbours of sign * x_i one is not row i."""
     tree, smallest = cKDTree(X), np.inf
     for start in range(0, len(X), TILE):
         rows = np.arange(start, min(start + TILE, len(X)))
@@ -156,7 +156,7 @@ class MinimumEigenvalue(NamedTuple):
 
 
 def minimum_eigenvalue(X, *, shift, threshold=None):
-    """The smallest eigenvalue of the tangent kernel of X, and the bounds that the papers prove.
+    """Return the smallest eigenvalue of the tangent kernel of X, and the bounds that the papers prove.
 
     For n rows of unit length, H = `shifted_ntk_kernel` (X) and delta = `data_separability` (X)::
 
@@ -164,7 +164,7 @@ def minimum_eigenvalue(X, *, shift, threshold=None):
 
     with b the threshold: the lower bound is Proposition 5.1 of [1]_, both together are
     Theorem 2.13 of [2]_.  The theory trains networks of a width that grows with a power of
-    1 / lambda_min, so a tiny one says that some rows can hardly be told apart.
+    1 / lambda_min, which is huge if some rows are almost equal or opposite.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from sksparsenn.ntk._kernel import firing_threshold
 
 
 class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Rows centred, given a constant coordinate and divided by their length, as the regressors see them.
+    """Rows centred, given a constant coordinate and divided by their length, as in the estimators.
 
     With c the weighted mean of X and u the constant ``intercept_scaling`` times the root
     mean square of ||x - c||::
@@ -140,7 +140,7 @@ class SphereLift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.n_features_in_ + (self.constant_ is not None)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of lifted features: those of X, then "constant".
+        """Return names of lifted features: those of X, then "constant".
 
         Parameters
         ----------
@@ -294,7 +294,7 @@ class ShiftedNTKFeatures(SphereLift):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Draw the weights, for the lift to the sphere that X asks for.
+        """Draw the weights, and find the lift to the sphere for X.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class ShiftedNTKFeatures(SphereLift):
         return self
 
     def transform(self, X):
-        """Features of the rows of X.
+        """Return the features of the rows of X.
 
         Parameters
         ----------
@@ -352,7 +352,7 @@ class ShiftedNTKFeatures(SphereLift):
         return features if self.sparse_output else features.toarray()
 
     def _firing_neurons(self, X):
-        """How many neurons fire on each row, and which, row by row; in chunks of bounded memory."""
+        """Return how many neurons fire on each row, and which, row by row; in chunks of bounded memory."""
         width = len(self.hidden_weights_)
         signs = np.ones((width, 1), dtype=X.dtype)
         network = Network(padded_rows(self.hidden_weights_), signs, self.shift_, self.threshold_, 1.0)
@@ -366,7 +366,7 @@ class ShiftedNTKFeatures(SphereLift):
         return np.concatenate(counts), np.concatenate(neurons)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the features, neuron by neuron: "neuron0_x0", ..., "neuron0_constant", "neuron1_x0" and so on.
+        """Return names of the features, neuron by neuron: "neuron0_x0", ..., "neuron0_constant", "neuron1_x0", ...
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
 
 
 def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
-    """The tangent kernel of an infinitely wide shifted-ReLU network, in closed form.
+    """Return the tangent kernel of an infinitely wide shifted-ReLU network, in closed form.
 
     For every row x of X and y of Y::
 
@@ -168,7 +168,7 @@ def shifted_ntk_kernel(X, Y=None, *, shift, threshold=None):
 
 
 def firing_threshold(shift, threshold):
-    """The threshold as a number, None meaning the shift."""
+    """Return the threshold as a number, None meaning the shift."""
     for name, value in (("shift", shift), ("threshold", shift if threshold is None else threshold)):
         if not isinstance(value, Real) or not 0 <= value < np.inf:
             raise ValueError(f"{name}={value!r} is not a finite number >= 0: give one, such as 1.5.")
@@ -181,7 +181,7 @@ def firing_threshold(shift, threshold):
 
 
 def require_finite_products(rows, columns, dtype):
-    """Refuse rows so long that their inner products may not fit into the precision of the kernel."""
+    """Raise ValueError for rows so long that their inner products may not fit into the precision of the kernel."""
     longest = float(rows.lengths.max()), float(columns.lengths.max())
     if not longest[0] * longest[1] <= float(np.finfo(dtype).max) / 2:
         raise ValueError(
@@ -191,7 +191,7 @@ def require_finite_products(rows, columns, dtype):
 
 
 def _entry(x, y, threshold):
-    """H(x, y) with little more than its arithmetic, since `KernelRidge` asks for entries one by one."""
+    """Return H(x, y) with little more than its arithmetic, since `KernelRidge` computes entries one by one."""
     x = as_points(np.reshape(x, (1, -1)), "X")
     y = as_points(np.reshape(y, (1, -1)), "Y", n_features=x.shape[1])
     rows, columns, dtype = Rows.of(x), Rows.of(y), np.result_type(x, y)
@@ -204,7 +204,7 @@ def tiles(n):
 
 
 def _kernel(rows, columns, threshold):
-    """H between two small sets of rows."""
+    """Return H between two small sets of rows."""
     cosines, sine, cosine = _angles(rows.directions, columns.directions)
     shape = cosines.shape
     with np.errstate(over="ignore"):
@@ -216,7 +216,7 @@ def _kernel(rows, columns, threshold):
 
 
 def _angles(A, B):
-    """Cosines between unit rows, and sine and cosine of half the angle, accurate also where it is close to 0 or pi."""
+    """Return cosines between unit rows, and sine and cosine of half the angle, accurate also near 0 and pi."""
     cosines = A @ B.T
     sine, cosine = (np.sqrt(np.maximum(0.5 * (1 + sign * cosines), 0)) for sign in (-1, 1))
     for half, sign in ((sine, 1), (cosine, -1)):

@@ -32,7 +32,7 @@ OUT_OF_RANGE = 39.0
 
 
 def orthant_probability(h, k, sine, cosine):
-    """P(u > h, v > k) for standard normals of correlation cos(theta).
+    """Return P(u > h, v > k) for standard normals of correlation cos(theta).
 
     All arguments are float64 arrays of one shape: thresholds h, k in [0, inf], and sine and
     cosine of theta / 2.  Half the angle keeps its digits where the correlation is close
@@ -58,14 +58,14 @@ def orthant_probability(h, k, sine, cosine):
 
 
 def _second_coordinate(h, k, sine, cosine):
-    """(k - h cos(theta)) / sin(theta), by differences that are small where it is."""
+    """Return (k - h cos(theta)) / sin(theta), without cancellation where it is small."""
     acute = (k - h) + 2 * h * sine**2
     obtuse = (k + h) - 2 * h * cosine**2
     return np.where(sine < cosine, acute, obtuse) / (2 * sine * cosine)
 
 
 def wedge(h, c):
-    """P(U > h, V > (c / h) U) for independent standard normals: the part of the half plane U > h above a ray.
+    """Return P(U > h, V > (c / h) U) for independent standard normals: the half plane U > h above a ray.
 
     The ray runs through (h, c).  For float64 arrays h in [0, `OUT_OF_RANGE`) and c, not both zero.  It equals
     Q(h) / 2 - T(h, c / h), from which the other forms follow by the symmetries of T.
@@ -87,7 +87,7 @@ def wedge(h, c):
 
 
 def _far_wedge(h, c):
-    """h exp(-h^2 / 2) / (2 pi) * integral of exp(-z^2 / 2) / (h^2 + z^2) over z from c, by Gauss-Legendre.
+    """Return h exp(-h^2 / 2) / (2 pi) * integral of exp(-z^2 / 2) / (h^2 + z^2) over z from c, by Gauss-Legendre.
 
     At the end of the interval exp(-z^2 / 2) has fallen to the last bit of its value at c.
     """

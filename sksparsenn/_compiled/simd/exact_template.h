@@ -3,8 +3,8 @@
  *
  * There is one inner product in this package.  `dot` fixes the order of its
  * additions: eight running sums, one per coordinate modulo 8, folded as
- * ((0+4)+(2+6)) + ((1+5)+(3+7)).  Whoever decides whether a neuron fires does it
- * with this number, so that every search finds the same pairs, ties included,
+ * ((0+4)+(2+6)) + ((1+5)+(3+7)).  Whether a neuron fires is decided with this
+ * number only, so that every search finds the same pairs, ties included,
  * and this file is compiled without contraction into fused multiply-adds, so
  * that the number has the same bits on every machine.
  */
@@ -15,7 +15,7 @@
 #define ROWS UNIT_LANES            /* rows whose inner products are computed together, to fill one unit */
 #define WIDEST (4 * LANES)         /* columns of a gradient whose sums stay in registers */
 #define STRIDE 128                 /* candidates that a neuron evaluates before it is the turn of the other one */
-#define AHEAD 256                  /* lists are long and read once: they come from memory, and in time only if asked for */
+#define AHEAD 256                  /* entries of a list to prefetch: lists are long, read once, and come from memory */
 
 typedef int32_t NAME(numbers) __attribute__((vector_size(ROWS * sizeof(int32_t))));
 #define NUMBERS NAME(numbers)
@@ -261,14 +261,14 @@ void NAME(add_outputs)(const List *which, const REAL *products, REAL shift, cons
     }
 }
 
-/* What samples pull at a neuron with: their residuals, and its signs. */
+/* What the factor of a sample in a neuron's gradient is made of: residuals of samples, signs of the neuron. */
 typedef struct {
     const REAL *residuals;
     const REAL *signs;
     ptrdiff_t n_outputs;
 } NAME(pulls);
 
-/* How much sample i pulls at a neuron; with one output its sign is left to the end. */
+/* The factor of sample i in a neuron's gradient; with one output the sign is left to the end. */
 INLINE REAL NAME(pull)(NAME(pulls) of, ptrdiff_t i)
 {
     if (of.n_outputs == 1)
