@@ -123,6 +123,7 @@ def extension(name, c_sources, flags):
         f"sksparsenn.{name}",
         sources=[f"sksparsenn/{name.replace('.', '/')}.pyx", *(f"sksparsenn/_compiled/simd/{c}" for c in c_sources)],
         depends=HEADERS,
+        include_dirs=["sksparsenn/_compiled"],  # of headers that declarations name, wherever the module is
         extra_compile_args=COMMON + flags,
     )
 

@@ -30,7 +30,7 @@ cdef extern from *:
     int trailing_zeros "__builtin_ctzll"(uint64_t bits) nogil
     void prefetch "__builtin_prefetch"(const void *address) nogil
 
-cdef extern from "_compiled/simd/kernels.h" nogil:
+cdef extern from "simd/kernels.h" nogil:
     void add_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, int64_t n)
     void add_chosen_ids(uint64_t *words, uint64_t *summary, const int32_t *ids, uint64_t which)
     int64_t drain_ids(uint64_t *words, uint64_t *summary, int64_t n_summary, int32_t *out)
