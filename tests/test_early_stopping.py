@@ -143,6 +143,9 @@ def test_what_is_refused(name):
         model.fit(X, y, X_val=np.where(X > 2, np.nan, X), y_val=y)
     with pytest.raises(ValueError, match="Input y_val contains NaN"):
         model.fit(X, y, X_val=X, y_val=np.where(X[:, 0] > 1, np.nan, y))
+    for wrong in (np.ones(3), -np.ones(len(X)), np.zeros(len(X))):
+        with pytest.raises(ValueError, match="sample_weight_val"):
+            model.fit(X, y, X_val=X, y_val=y, sample_weight_val=wrong)
     with pytest.raises(ValueError, match="Input sample_weight_val contains NaN"):
         model.fit(X, y, X_val=X, y_val=y, sample_weight_val=np.full(len(X), np.nan))
     with pytest.raises(ValueError, match="X_val: Expected 2D array, got 1D array"):

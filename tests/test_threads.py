@@ -110,7 +110,7 @@ def test_same_bits_for_other_ways_to_train(name, small_loops_take_threads):
 def sparse_table():
     """Sparse samples, and three outputs."""
     rng = np.random.default_rng(0)
-    X = sparse.random_array((500, 80), density=0.05, rng=rng, format="csr")
+    X = sparse.csr_array(rng.random((500, 80)) * (rng.random((500, 80)) < 0.05))
     return X, X[:, :3].toarray() + 0.1 * rng.standard_normal((500, 3))
 
 
@@ -335,3 +335,39 @@ def test_omp_num_threads_is_followed():
     assert len(counts[1]) == len(counts[4]) == (2 if sys.platform == "linux" else 1)
     for few, many in zip(counts[1], counts[4], strict=True):
         assert many - few >= (3 if _threads.built_with_openmp() else 0)
+
+
+FORKED_MEANWHILE = """
+import os, threading
+from threadpoolctl import ThreadpoolController
+from sksparsenn._utils.blas_threads import single_blas_thread
+
+def numbers():
+    return [pool.num_threads for pool in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+before, inside, go_on = numbers(), threading.Event(), threading.Event()
+
+def fit_meanwhile():
+    with single_blas_thread():
+        inside.set()
+        go_on.wait(30)
+
+thread = threading.Thread(target=fit_meanwhile)
+thread.start()
+inside.wait(30)
+during = numbers()
+child = os.fork()
+if child == 0:
+    with single_blas_thread():
+        limited = numbers()
+    os._exit(0 if numbers() == before and limited == [1] * len(before) else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+go_on.set()
+thread.join()
+print(status, during == [1] * len(before), numbers() == before, max(before))
+"""
+
+
+def test_a_child_forked_during_a_fit_has_the_threads_that_were_there_before():
+    found = run(FORKED_MEANWHILE, OPENBLAS_NUM_THREADS=2, PYTHONWARNINGS="ignore")
+    assert found.split() == ["0", "True", "True", "2"]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
-from sksparsenn._estimators.held_out import checked_samples, checked_targets, split
+from sksparsenn._estimators.held_out import checked_samples, checked_targets, renamed, split
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift, Standardiser, column_spreads, in_canonical_order
 from sksparsenn._samples.points import padded_rows
@@ -154,7 +154,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Return the rows that weigh something."""
         if sample_weight is not None:
             assert_all_finite(sample_weight, input_name=name)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        with renamed("sample_weight", name):
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         total_weight(weights, name)
         if not weights.all():
             kept = weights > 0

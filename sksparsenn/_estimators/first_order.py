@@ -179,7 +179,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if self.solver != "sgd" or self.batch_size <= largest:
             return self.batch_size
         why = f"which is enough for {n_samples} distinct samples"
-        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=2)
+        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=5)
         return largest
 
     def _options(self, batch_size, stream=False):

@@ -1,5 +1,6 @@
 """Samples to validate on: the user's own, checked under their names, or a part of those to fit."""
 
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,6 +18,18 @@ def named(name):
         if name in str(error):
             raise
         raise ValueError(f"{name}: {error}") from error
+
+
+@contextmanager
+def renamed(general, name):
+    """Put a name into errors of scikit-learn's checks in place of the general one."""
+    try:
+        yield
+    except ValueError as error:
+        if name == general:
+            raise
+        text = re.sub(rf"\b{general}\b|Sample weights", name, str(error))
+        raise ValueError(text) from error
 
 
 def checked_samples(estimator, X_val, n_features):

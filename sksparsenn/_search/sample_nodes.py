@@ -29,6 +29,8 @@ from sksparsenn._utils.memory import require_memory
 
 # For smaller leaves, the sums at the nodes cost as much as they save; larger ones are not found by the scan.
 SMALLEST_LEAF, LARGEST_LEAF = 8, 32
+# Arrays over nodes in a step: eight blocks of neurons, their sum, and sums of residuals.
+SUMS_AT_NODES = 10
 # With more leaves, if leaves may be larger, the sums at the nodes would outgrow the second-level cache.
 MANY_LEAVES = 1 << 13
 
@@ -57,6 +59,8 @@ class SampleTree:
         n_significant = samples.n_significant
         # The samples in order; while they are ordered, three copies in single precision.
         needed = rows.nbytes + 3 * 4 * n_samples * n_significant
+        # Sums at the nodes, for blocks of neurons, while outputs are computed.
+        needed = max(needed, rows.nbytes + SUMS_AT_NODES * 2 * self.n_leaves * rows.shape[1] * rows.itemsize)
         require_memory(needed, f"a tree over {n_samples} samples", "use search='brute' or fewer samples")
         self.order = order_by_halving(rows[:, :n_significant], self.leaf_size, np.float32)
         ordered = aligned_zeros(rows.shape, rows.dtype)

@@ -36,6 +36,17 @@ class Evaluation(NamedTuple):
         return self.firing.n_pairs / (len(self.outputs) * len(self.network.weights))
 
 
+class KernelUnit(NamedTuple):
+    """Sums over the diagonal of the tangent kernel, for one output."""
+
+    total: float
+    """sum_i p_i G_ii."""
+
+    largest: float
+    silent: float
+    """The sum of p_i over the samples on which no neuron fires."""
+
+
 class LinearModel(NamedTuple):
     """The misfit near some weights while nobody's firing changes: 1/2 ||J u - residuals||^2 + constant for a step u.
 
@@ -120,6 +131,30 @@ class Problem:
         """Return the square roots of p_i, as a column."""
         return np.sqrt(self.weights).astype(dtype)[:, None]
 
+    def largest_curvature(self, evaluation, tol=1e-3, max_iter=100):
+        """Return the largest eigenvalue of sum_i p_i J_i^T J_i, by power iteration over firing pairs.
+
+        The start, the square roots of the weights p_i, is close to the leading direction, because
+        the tangent kernel has no negative entries, and does not depend on the order of samples.
+        """
+        network = evaluation.network
+        dtype, n_outputs = network.weights.dtype, network.signs.shape[1]
+        v = np.repeat(self.roots(dtype), n_outputs, axis=1) * (1 + 0.1 * np.arange(n_outputs, dtype=dtype))
+        v /= _length(v)
+        estimate = 0.0
+        for _ in range(max_iter):
+            v = self.curvature_product(evaluation, v)
+            previous, estimate = estimate, _length(v)
+            if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
+                break
+            v /= estimate
+        return estimate
+
+    def kernel_unit(self, evaluation):
+        """Return the `KernelUnit` of the network: what the tangent kernel's diagonal adds up to."""
+        diagonal = self.kernel_diagonal(evaluation)
+        return KernelUnit(self.sum(diagonal), float(diagonal.max(initial=0)), self.sum(diagonal == 0))
+
     def kernel_diagonal(self, evaluation):
         """Return the diagonal of the tangent kernel J J^T, for one output."""
         return evaluation.firing.kernel_diagonal(evaluation.network.scale)
@@ -138,3 +173,7 @@ class Problem:
     @cached_property
     def _rows_in_double(self):
         return self.samples.in_double().rows
+
+
+def _length(v):
+    return float(np.sqrt(np.square(v, dtype=np.float64).sum()))

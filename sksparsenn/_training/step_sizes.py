@@ -10,6 +10,9 @@ DIVERGED = 1e4
 # So many standard deviations from the mean of a stream's first rows, a target lies outside the range that they set.
 FAR = 30.0
 
+# Samples that tell on which share of all of them no neuron fires.
+ENOUGH_TO_TELL = 100
+
 # Automatic steps: a loss this many times the best takes the step back; after a fall the rate grows by this factor.
 LARGE_RISE = 1.1
 RATE_GROWTH = 1.05
@@ -25,18 +28,19 @@ def set_units(state, problem, evaluation, options):
     that factor.
     """
     state.measured = True
-    diagonal = problem.kernel_diagonal(evaluation)
+    unit = problem.kernel_unit(evaluation)
     if np.isnan(state.kernel_unit):
-        state.kernel_unit = problem.sum(diagonal)
-        state.silent_share = problem.sum(diagonal == 0)
+        state.kernel_unit = unit.total
+        # Small batches cannot tell.
+        state.silent_share = unit.silent if len(problem) >= ENOUGH_TO_TELL else 0.0
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
         return
     loss = problem.loss
-    curvature = loss.curvature * largest_curvature(problem, evaluation)
+    curvature = loss.curvature * problem.largest_curvature(evaluation)
     if options.batch_size is not None:
-        noise = loss.curvature * diagonal.max(initial=0) / (1 - options.momentum)
+        noise = loss.curvature * unit.largest / (1 - options.momentum)
         curvature = (noise + (options.batch_size - 1) * curvature) / options.batch_size
     curvature += state.ridge
     state.learning_rate = state.rate_limit = 1 / curvature if curvature > 0 else 1.0
@@ -47,7 +51,7 @@ def measure_part(state, problem, evaluation, options):
     state.measured = True
     diagonal, rate = problem.kernel_diagonal(evaluation), state.stream_rate
     tells = len(problem) > 1 and options.learning_rate == "auto"
-    curvature = largest_curvature(problem, evaluation) if tells else 0.0
+    curvature = problem.largest_curvature(evaluation) if tells else 0.0
     rate.measure(diagonal, problem.weights, curvature, problem.loss.curvature)
     state.kernel_unit = rate.kernel_unit
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
@@ -61,30 +65,6 @@ def take_up_units(state, problem, options):
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, problem.total_weight)
     if options.learning_rate != "auto":
         state.learning_rate = options.learning_rate
-
-
-def largest_curvature(problem, evaluation, tol=1e-3, max_iter=100):
-    """Return the largest eigenvalue of sum_i p_i J_i^T J_i, by power iteration over firing pairs.
-
-    The start, the square roots of the weights p_i, is close to the leading direction, because
-    the tangent kernel has no negative entries, and does not depend on the order of rows.
-    """
-    network = evaluation.network
-    dtype, n_outputs = network.weights.dtype, network.signs.shape[1]
-    v = np.repeat(problem.roots(dtype), n_outputs, axis=1) * (1 + 0.1 * np.arange(n_outputs, dtype=dtype))
-    v /= _length(v)
-    estimate = 0.0
-    for _ in range(max_iter):
-        v = problem.curvature_product(evaluation, v)
-        previous, estimate = estimate, _length(v)
-        if estimate <= 0 or abs(estimate - previous) <= tol * estimate:
-            break
-        v /= estimate
-    return estimate
-
-
-def _length(v):
-    return float(np.sqrt(np.square(v, dtype=np.float64).sum()))
 
 
 def takes_back_step(state, loss, problem, evaluation):
@@ -107,7 +87,7 @@ def takes_back_step(state, loss, problem, evaluation):
         state.learning_rate = min(state.learning_rate * RATE_GROWTH, state.rate_limit)
         return False
     state.velocity[:] = 0
-    curvature = problem.loss.curvature * largest_curvature(problem, evaluation)
+    curvature = problem.loss.curvature * problem.largest_curvature(evaluation)
     if curvature + state.ridge > 0:
         state.rate_limit = 1 / (curvature + state.ridge)
     state.learning_rate = min(state.learning_rate, state.rate_limit)

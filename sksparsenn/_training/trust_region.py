@@ -178,9 +178,9 @@ def evaluate(network, problem, state):
 def set_units(problem, state, options):
     """Set ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
     if np.isnan(state.kernel_unit):
-        diagonal = problem.kernel_diagonal(state.point.evaluation)
-        state.kernel_unit = problem.sum(diagonal) / problem.total_weight
-        state.silent_share = problem.sum(diagonal == 0) / problem.total_weight
+        unit = problem.kernel_unit(state.point.evaluation)
+        state.kernel_unit = unit.total / problem.total_weight
+        state.silent_share = unit.silent / problem.total_weight
     state.ridge = absolute_ridge(options.alpha, state.kernel_unit, options.weight_unit)
     if not options.damped:
         state.damping = 0.0

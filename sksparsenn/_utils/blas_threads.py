@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from functools import cache
 
@@ -16,21 +17,34 @@ class _Limit:
     """
 
     def __init__(self):
-        self.lock, self.n_callers, self.before = threading.Lock(), 0, []
+        self.lock, self.callers, self.before = threading.Lock(), Counter(), []
 
     def acquire(self):
         with self.lock:
             found = [(pool, pool.num_threads) for pool in _shared_pools()]
-            if self.n_callers == 0:
+            if not self.callers:
                 self.before = found
             _set_threads((pool, 1) for pool, number in found if number != 1)
-            self.n_callers += 1
+            self.callers[threading.get_ident()] += 1
 
     def release(self):
         with self.lock:
-            self.n_callers -= 1
-            if self.n_callers == 0:
-                _set_threads(self.before)
+            self._leave(threading.get_ident())
+
+    def _leave(self, caller):
+        self.callers[caller] -= 1
+        if not self.callers[caller]:
+            del self.callers[caller]
+        if not self.callers:
+            _set_threads(self.before)
+
+    def after_fork_in_child(self):
+        """Keep the limit only as far as the thread that forked needs it: the other threads do not exist here."""
+        self.lock = threading.Lock()  # another one may have held it
+        mine = threading.get_ident()
+        for caller in [caller for caller in self.callers if caller != mine]:
+            self.callers[caller] = 1
+            self._leave(caller)
 
 
 @cache
@@ -74,10 +88,5 @@ def single_blas_thread():
         _limit.release()
 
 
-def _after_fork_in_child():
-    # Another thread of the parent may have held the lock.
-    _limit.lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_limit.after_fork_in_child)
