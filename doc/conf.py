@@ -1,12 +1,16 @@
 """How Sphinx builds the documentation: ``sphinx-build -W -b html doc doc/_build/html``, see developing.md."""
 
 import inspect
+import os
 import re
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.ext.autosummary import AutoLink
 from sphinx.util import logging
+
+# Read when OpenMP is loaded: examples run many small loops, whose threads had better sleep than spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import sksparsenn
 
