@@ -155,9 +155,9 @@ def test_large_tables_have_larger_leaves():
 
 def test_a_tree_too_large_for_memory_is_refused(monkeypatch):
     X = np.ones((50_000, 8))
-    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 5_000_000)
-    # 8 columns of eight bytes, and three of four.
-    with pytest.raises(MemoryError, match=r"a tree over 50000 samples needs 8\.0 MB of .*: use search='brute' or"):
+    monkeypatch.setattr(sksparsenn._utils.memory, "available_memory", lambda: 7_000_000)
+    # The samples, and ten sums of 8 columns for each of 2 * 8192 nodes.
+    with pytest.raises(MemoryError, match=r"a tree over 50000 samples needs 13\.7 MB of .*: use search='brute' or"):
         SampleTree(DenseSamples(X))
     SampleTree(DenseSamples(X[:25_000]))
 
