@@ -130,7 +130,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         return Start(samples, targets, y, weights, network, anchor, early_stopping, random_state, key, memory)
 
     def _activation(self):
-        """Shift and threshold as numbers; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
+        """Return shift and threshold; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
         if self.width > MOST_NEURONS:
             raise ValueError(
                 f"width={self.width} is more than the {MOST_NEURONS} neurons that can be numbered: lower width."
@@ -146,7 +146,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         return shift, threshold
 
     def _read(self, X, y, sample_weight, *, reset):
-        """Checked rows, without those that weigh nothing."""
+        """Return checked rows, without those that weigh nothing."""
         X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
         return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
 
@@ -165,7 +165,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     _takes_sparse = False
 
     def _input_checks(self, X, name="X"):
-        """What scikit-learn is to check of X, which is refused here where it is sparse and may not be."""
+        """Return what scikit-learn is to check of X, which is refused here where it is sparse and may not be."""
         if issparse(X) and not self._takes_sparse:
             sibling = "SparseShiftedReLU" + ("Classifier" if is_classifier(self) else "Regressor")
             raise TypeError(
@@ -176,7 +176,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         return {"accept_sparse": formats, "dtype": [np.float64, np.float32], "order": "C"}
 
     def _continues(self):
-        """Whether this fit goes on from the last one."""
+        """Return whether this fit goes on from the last one."""
         return self.warm_start and hasattr(self, "hidden_weights_")
 
     def _units_of(self, targets, X, encoded, weights, continues):
@@ -188,7 +188,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         return lift, targets.units_of(encoded, shares, self.fit_intercept)
 
     def _first_network(self, n_features, n_outputs, shift, threshold, random_state, dtype, continues, memory):
-        """The network to start from, and the weights that the ridge pulls towards."""
+        """Return the network to start from, and the weights that the ridge pulls towards."""
         if continues:
             shape = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
             if shape != (self.width, n_outputs):
@@ -208,14 +208,14 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     # -- going on where training stopped --------------------------------------------------
 
     def _training_key(self, *data):
-        """Tells this data and these parameters, but for those that are free to change, from all others."""
+        """Return a key of this data and these parameters, but for those that are free to change."""
         if not self.warm_start:
             return ""
         parameters = self.get_params(deep=False).items()
         return fingerprint(data, {name: value for name, value in parameters if name not in FREE_TO_CHANGE})
 
     def _memory(self, start, last_weights, kept, *parts):
-        """What a later fit needs to go on exactly where this one stopped."""
+        """Return what a later fit needs to go on exactly where this one stopped."""
         memory = {"key": start.key}
         if kept is not last_weights:
             memory["weights"] = last_weights[:, : start.samples.n_features].copy()
@@ -226,7 +226,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     # -- validation ---------------------------------------------------------------------
 
     def _hold_out(self, rows, given, seed):
-        """Rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
+        """Return rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
         vars(self).pop("_split_seed", None)
         X_val, y_val, sample_weight_val = given
         if X_val is not None or y_val is not None:
@@ -264,7 +264,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     # -- the fitted network -------------------------------------------------------------
 
     def _fitted(self, start, weights):
-        """The attributes of a fitted network with these weights: plain arrays and numbers."""
+        """Return the attributes of a fitted network with these weights: plain arrays and numbers."""
         network = start.network
         return {
             "hidden_weights_": np.ascontiguousarray(weights[:, : start.samples.n_features]),
@@ -276,19 +276,19 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         }
 
     def _store_work(self, work_curve, goes_on=False):
-        """The counted work of the search, one array for each quantity, after those there are if training goes on."""
+        """Store the counted work of the search, an array for each quantity, after those there are if it goes on."""
         for name in Work._fields:
             curve = np.array([getattr(work, name) for work in work_curve])
             before = [getattr(self, f"{name}_curve_")] if goes_on else []
             setattr(self, f"{name}_curve_", np.concatenate([*before, curve]))
 
     def _work_curve(self):
-        """The same as one record for each iteration."""
+        """Return the same as one record for each iteration."""
         curves = self.pairs_evaluated_curve_, self.nodes_visited_curve_, self.neurons_rescanned_curve_
         return [Work(*counts) for counts in zip(*(curve.tolist() for curve in curves), strict=True)]
 
     def _store_validation(self, early_stopping):
-        """What early stopping saw, if it was used; else no such attributes."""
+        """Store what early stopping saw, if it was used; else no such attributes."""
         for name in ("validation_scores_", "best_iteration_", "best_validation_score_"):
             vars(self).pop(name, None)
         if early_stopping is not None:
@@ -309,7 +309,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     @contextmanager
     def _unchanged_on_failure(self):
-        """If training fails or is interrupted, the estimator stays what it was."""
+        """Restore the estimator to what it was if training fails or is interrupted."""
         before = dict(vars(self))
         try:
             # Numbers out of range are looked for where they matter, and refused in words.
@@ -334,7 +334,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         )
 
     def _checked(self, X):
-        """Rows of X to predict, checked."""
+        """Return rows of X to predict, checked."""
         with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
             return aligned_table(validate_data(self, X, reset=False, **self._input_checks(X)))
 

@@ -122,7 +122,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
     @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        """One pass over a part of a stream."""
+        """Train one pass over a part of a stream."""
         if self.early_stopping is True:
             raise ValueError("partial_fit sees every sample once and cannot hold any out; set early_stopping=False.")
         with self._unchanged_on_failure():
@@ -174,7 +174,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             del self._target_moments, self._rows_seen
 
     def _clipped_batch_size(self, n_samples):
-        """`batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
+        """Return `batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
         largest = max(n_samples, FEW_DRAWN)
         if self.solver != "sgd" or self.batch_size <= largest:
             return self.batch_size
@@ -213,7 +213,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self._store_validation(start.early_stopping)
 
     def _line(self, early_stopping):
-        """What to print after an iteration, if verbose."""
+        """Return what to print after an iteration, if verbose."""
         if not self.verbose:
             return None
         begin = perf_counter()

@@ -112,7 +112,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         return self
 
     def _make_solver(self, random_state):
-        """The solver of that name; for "auto" one that chooses for each Jacobian."""
+        """Return the solver of that name; for "auto" one that chooses for each Jacobian."""
         random_state = np.random.RandomState(random_state.randint(2**31 - 1))
         if self.sketch_size > LARGEST_SKETCH:
             raise ValueError(f"sketch_size={self.sketch_size:.4g} asks for too many rows: use one near 4.")
@@ -127,7 +127,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
 
     def _store_history(self, state, unit, total_weight, resumes):
-        """The record of iterations as one array for each quantity, after that of the fit this one goes on from."""
+        """Store the record of iterations, an array for each quantity, after that of the fit this one goes on from."""
         history = state.history
         curves = {f"{name}_curve_": np.array([getattr(step, name) for step in history]) for name in CURVES}
         curves["objective_curve_"] = np.array([step.objective for step in history]) * unit
@@ -144,7 +144,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         self.stop_reason_ = state.stop_reason
 
     def _line(self, early_stopping, n_before):
-        """What to print after an iteration, if verbose."""
+        """Return what to print after an iteration, if verbose."""
         if not self.verbose:
             return None
         begin = perf_counter()

@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 @contextmanager
 def named(name):
-    """Errors of scikit-learn's checks, with the name of what was checked where they have none."""
+    """Raise errors of scikit-learn's checks with the name of what was checked where they have none."""
     try:
         yield
     except ValueError as error:
@@ -33,7 +33,7 @@ def renamed(general, name):
 
 
 def checked_samples(estimator, X_val, n_features):
-    """X_val as `fit` takes X, or an error that names it."""
+    """Return X_val as `fit` takes X, or an error that names it."""
     with named("X_val"):
         X = check_array(X_val, input_name="X_val", estimator=estimator, **estimator._input_checks(X_val, "X_val"))
     if X.shape[1] != n_features:
@@ -43,7 +43,7 @@ def checked_samples(estimator, X_val, n_features):
 
 
 def checked_targets(y_val, n_samples, several_outputs):
-    """y_val as `fit` takes y, or an error that names it."""
+    """Return y_val as `fit` takes y, or an error that names it."""
     with named("y_val"):
         if several_outputs:
             y = check_array(y_val, ensure_2d=False, dtype=None, input_name="y_val")
@@ -57,7 +57,7 @@ def checked_targets(y_val, n_samples, several_outputs):
 
 
 def split(rows, fraction, seed, stratifies):
-    """Two parts of the rows, to train and to validate on, in which the classes have about the same shares."""
+    """Return two parts of the rows, to train and to validate on, in which the classes have about the same shares."""
     n = len(rows.y)
     n_held_out = int(np.ceil(fraction * n))
     advice = "give samples to validate on by X_val and y_val, or set early_stopping=False."
