@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from numbers import Integral, Real
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -295,6 +296,18 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             self.validation_scores_ = np.array(early_stopping.scores)
             self.best_iteration_ = early_stopping.best_iteration
             self.best_validation_score_ = early_stopping.best_score
+
+    def _line(self, described, early_stopping):
+        """Return a function that makes of a state the line to print after an iteration; None if there is none."""
+        if not self.verbose:
+            return None
+        begin = perf_counter()
+
+        def line(state):
+            score = "" if early_stopping is None else f", validation score {early_stopping.scores[-1]:.4g}"
+            return f"{described(state)}{score}, {perf_counter() - begin:.2f} s"
+
+        return line
 
     def _warn(self, state, curve, early_stopping):
         """Warn of what makes a fit that went through a bad one."""

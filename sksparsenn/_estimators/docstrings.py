@@ -1,6 +1,7 @@
 """What the docstrings of the four estimators share, written once.
 
-In a class's docstring a line that is the name of an entry in braces stands for the entry of that name here.
+In the docstring of a class or of `fit` a line that is the name of an entry in braces stands for the entry of that
+name here.
 """
 
 import re
@@ -13,17 +14,17 @@ def entries(text):
 
 
 def shares(*groups):
-    """Return a class decorator that puts shared entries where the class's docstring names them."""
+    """Return a decorator that puts shared entries where a docstring names them."""
     known = {name: block for group in groups for name, block in entries(group).items()}
 
     def entry(match):
         indent, name = match.groups()
         return indent + known[name].replace("\n    ", f"\n{indent}    ")
 
-    def fill(cls):
-        if cls.__doc__ is not None:  # Python runs without docstrings under -OO
-            cls.__doc__ = re.sub(r"^( *)\{(\w+)\}$", entry, cls.__doc__, flags=re.M)
-        return cls
+    def fill(documented):
+        if documented.__doc__ is not None:  # Python runs without docstrings under -OO
+            documented.__doc__ = re.sub(r"^( *)\{(\w+)\}$", entry, documented.__doc__, flags=re.M)
+        return documented
 
     return fill
 
@@ -281,6 +282,23 @@ fit_intercept : bool, default=True
 
 validation_scores_ : ndarray of shape (n_iter_,)
     With early stopping: R2 on the validation samples after each iteration.
+"""
+
+FIT = """
+y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
+    Targets or labels.
+
+sample_weight : array-like of shape (n_samples,), optional
+    A sample of weight 2 counts as two samples.
+
+X_val, y_val : array-like, optional
+    Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
+    same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+
+sample_weight_val : array-like of shape (n_validation_samples,), optional
+
+self : object
+    Fitted estimator.
 """
 
 CLASSIFIER = """

@@ -2,12 +2,12 @@
 
 import warnings
 from numbers import Integral, Real
-from time import perf_counter
 
 import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
+from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._training.averages import AVERAGES
@@ -50,6 +50,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
     @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
+    @shares(FIT)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
@@ -59,22 +60,17 @@ class SparseShiftedReLU(BaseShiftedReLU):
             Samples.  float32 is computed in float32, everything else in float64.  Sparse X
             of any format is taken as CSR and never made dense.
 
-        y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
-            Targets or labels.
+        {y}
 
-        sample_weight : array-like of shape (n_samples,), optional
-            A sample of weight 2 counts as two samples.
+        {sample_weight}
 
-        X_val, y_val : array-like, optional
-            Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
-            same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+        {X_val}
 
-        sample_weight_val : array-like of shape (n_validation_samples,), optional
+        {sample_weight_val}
 
         Returns
         -------
-        self : object
-            Fitted estimator.
+        {self}
         """
         with self._unchanged_on_failure():
             # Validate, hold out, lift, initialise.
@@ -96,7 +92,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Search, forward, loss, step, maintain.
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
-                lambda state: self._fitted(start, state.network.weights.copy()), self._line(start.early_stopping),
+                lambda state: self._fitted(start, state.network.weights.copy()),
+                self._line(described, start.early_stopping),
             )  # fmt: skip
             draw = BatchSampler(problem, options.batch_size, start.random_state)
             kept = descend(state, options, draw, average, stopping, start.early_stopping, progress)
@@ -212,17 +209,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self.stop_reason_ = state.stop_reason
         self._store_validation(start.early_stopping)
 
-    def _line(self, early_stopping):
-        """Return what to print after an iteration, if verbose."""
-        if not self.verbose:
-            return None
-        begin = perf_counter()
 
-        def line(state):
-            score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
-            return (
-                f"iteration {len(state.loss_curve)}: loss {state.loss_curve[-1]:.6g}, {score}"
-                f"{state.firing_fraction_curve[-1]:.2%} of pairs fire, {perf_counter() - begin:.2f} s"
-            )
-
-        return line
+def described(state):
+    """Return a description of the last iteration."""
+    loss, fraction = state.loss_curve[-1], state.firing_fraction_curve[-1]
+    return f"iteration {len(state.loss_curve)}: loss {loss:.6g}, {fraction:.2%} of pairs fire"

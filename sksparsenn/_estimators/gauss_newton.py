@@ -1,12 +1,13 @@
 """Second-order training: Gauss-Newton over firing pairs, for the regressor and the classifier."""
 
+from functools import partial
 from numbers import Real
-from time import perf_counter
 
 import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
+from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
@@ -47,6 +48,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
     @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
+    @shares(FIT)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network.
 
@@ -55,22 +57,17 @@ class SketchedGaussNewton(BaseShiftedReLU):
         X : array-like of shape (n_samples, n_features)
             Samples.  float32 networks are evaluated in float32; steps are computed in float64.
 
-        y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
-            Targets or labels.
+        {y}
 
-        sample_weight : array-like of shape (n_samples,), optional
-            A sample of weight 2 counts as two samples.
+        {sample_weight}
 
-        X_val, y_val : array-like, optional
-            Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the
-            same transformers as X with ``Pipeline(..., transform_input=["X_val"])``.
+        {X_val}
 
-        sample_weight_val : array-like of shape (n_validation_samples,), optional
+        {sample_weight_val}
 
         Returns
         -------
-        self : object
-            Fitted estimator.
+        {self}
         """
         with self._unchanged_on_failure():
             # Validate, hold out, lift, initialise.
@@ -93,7 +90,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
                 lambda state: self._fitted(start, state.point.network.weights),
-                self._line(start.early_stopping, self.n_iter_ if resumes else 0),
+                self._line(partial(described, n_before=self.n_iter_ if resumes else 0), start.early_stopping),
             )  # fmt: skip
             solver = self._make_solver(start.random_state)
             kept = train(problem, state, solver, options, start.early_stopping, progress)
@@ -143,21 +140,12 @@ class SketchedGaussNewton(BaseShiftedReLU):
         self.n_iter_ = len(self.objective_curve_)
         self.stop_reason_ = state.stop_reason
 
-    def _line(self, early_stopping, n_before):
-        """Return what to print after an iteration, if verbose."""
-        if not self.verbose:
-            return None
-        begin = perf_counter()
 
-        def line(state):
-            step = state.history[-1]
-            score = "" if early_stopping is None else f"validation score {early_stopping.scores[-1]:.4g}, "
-            objective = state.point.objective(state.ridge)
-            return (
-                f"iteration {n_before + len(state.history)}: objective {objective:.6g}, {score}"
-                f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
-                f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire, "
-                f"{perf_counter() - begin:.2f} s"
-            )
-
-        return line
+def described(state, n_before):
+    """Return a description of the last iteration, which comes after so many of the fit that this one goes on from."""
+    step = state.history[-1]
+    return (
+        f"iteration {n_before + len(state.history)}: objective {state.point.objective(state.ridge):.6g}, "
+        f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
+        f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire"
+    )

@@ -18,7 +18,7 @@ from sksparsenn._search.work import Work
 
 
 class Search:
-    """The interface of all searches."""
+    """What a search does unless it says otherwise; each adds its `name` and `candidates`."""
 
     follows_moves = False
     """Whether `moved` has to be called with the neurons whose weights have changed."""
@@ -28,10 +28,6 @@ class Search:
 
     def moved(self, W, rows):
         """Bring the search up to date with the changed weights of these neurons."""
-
-    def candidates(self, W, chosen=None):
-        """Return candidates among all samples, or among those chosen, and the work that it took to find them."""
-        raise NotImplementedError
 
     def learn(self, firing):
         """Tune the search by the pattern that fires among all samples."""
