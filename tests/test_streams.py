@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
 
@@ -168,3 +169,18 @@ def test_counted_work_of_a_stream_goes_on():
     model = SparseShiftedReLURegressor(32, random_state=0).fit(X, y).partial_fit(X[:10], y[:10])
     model.partial_fit(X[10:30], y[10:30])
     np.testing.assert_array_equal(model.pairs_evaluated_curve_, [320, 640])
+
+
+@pytest.mark.parametrize(("first", "later"), [(np.float64, np.float32), (np.float32, np.float64)])
+@pytest.mark.parametrize("as_table", [np.asarray, csr_matrix])
+def test_a_stream_keeps_the_precision_of_its_first_part(first, later, as_table):
+    X, y, X_test, _ = friedman()
+    X = X.astype(np.float32)  # the same numbers in both precisions
+    parts = [slice(0, 300), slice(300, 320), slice(320, 500)]
+    mixed, plain = (SparseShiftedReLURegressor(64, solver="sgd", average="mean", random_state=0) for _ in range(2))
+    for part, dtype in zip(parts, [first, later, first], strict=True):
+        mixed.partial_fit(as_table(X[part].astype(dtype)), y[part])
+        plain.partial_fit(as_table(X[part].astype(first)), y[part])
+    assert mixed.hidden_weights_.dtype == mixed.predict(as_table(X_test)).dtype == first
+    tolerance = 1e-12 if first is np.float64 else 1e-4
+    np.testing.assert_allclose(mixed.predict(as_table(X_test)), plain.predict(as_table(X_test)), atol=tolerance)

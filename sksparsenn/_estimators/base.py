@@ -99,14 +99,16 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Validate, hold out, lift, initialise."""
         shift, threshold = self._activation()
         rows = self._read(X, y, sample_weight, reset=not continues)
-        require_activation(shift, threshold, rows.X.dtype)
-        require_output_scale(self.output_scale, rows.X.dtype)
+        # A stream keeps the precision of its first part.
+        dtype = self.hidden_weights_.dtype if stream and continues else rows.X.dtype
+        require_activation(shift, threshold, dtype)
+        require_output_scale(self.output_scale, dtype)
         memory = self._training if continues else {}
         rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
         targets = self._fitted_targets() if continues else self._new_targets(rows.y, classes)
         encoded, weights = targets.encode(rows.y), targets.balanced(rows.y, rows.weights)
         X, encoded, weights = without_negligible_rows(rows.X, encoded, weights)
-        require_normal_targets(encoded, X.dtype)
+        require_normal_targets(encoded, dtype)
         units_of = self._units_of_stream if stream else self._units_of
         lift, targets.units = units_of(targets, X, encoded, weights, continues)
         if not continues and not stream:
@@ -114,14 +116,14 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         require_moderate_targets(encoded, targets.units)
         if in_batches:
             X, encoded, weights = in_canonical_order(X, encoded, weights)
-        samples = lift(X, X.dtype)
+        samples = lift(X, dtype)
         require_training_memory(samples, self.width, X.shape[1], validates=held_out is not None)
-        y = targets.for_loss(encoded, X.dtype)
+        y = targets.for_loss(encoded, dtype)
         key = "stream" if stream else self._training_key(samples, y, weights, held_out)
         memory = memory if memory.get("key") == key else {}
         random_state = recalled_random_state(memory) or check_random_state(self.random_state)
         network, anchor = self._first_network(
-            samples.n_features, y.shape[1], shift, threshold, random_state, X.dtype, continues, memory
+            samples.n_features, y.shape[1], shift, threshold, random_state, dtype, continues, memory
         )
         require_room(network, targets.units, np.abs(encoded).max())
         self._centre, self._constant, self._spread = lift
