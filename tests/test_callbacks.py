@@ -68,7 +68,7 @@ def test_older_versions_train_without():
     progress = sksparsenn._estimators.callbacks.Progress(object(), None, None, None, 3, None, None)
     progress.begin_iteration()
     assert progress.end_iteration(None) is False
-    progress.end(None)
+    progress.end()
 
 
 if supported:

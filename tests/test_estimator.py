@@ -116,6 +116,8 @@ def test_state_is_arrays_and_survives_pickling(model, diabetes):
     model = clone(model).fit(X, y > y.mean() if is_classifier(model) else y)
     state = {name: value for name, value in vars(model).items() if name not in model.get_params()}
     state |= state.pop("_training")
+    for number, memory in enumerate(state.pop("members", [])):
+        state |= {f"{name} of network {number}": value for name, value in memory.items()}
     for name, value in state.items():
         if name not in model.get_params():
             assert isinstance(value, np.ndarray | float | int | str | bool), name

@@ -288,9 +288,11 @@ def test_canonical_order_is_that_of_dense_rows(seed, density, n_outputs):
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(1, 60)), int(rng.integers(1, 5))
     X = rng.integers(-2, 3, (n, d)) * (rng.random((n, d)) < density).astype(float)  # many equal rows and beginnings
-    y, weight = rng.integers(0, 2, (n, n_outputs)).astype(float), rng.random(n)
+    y, weight, labels = rng.integers(0, 2, (n, n_outputs)).astype(float), rng.random(n), rng.integers(0, 2, n)
     for ours, expected in zip(
-        in_canonical_order(stored_badly(X, rng), y, weight), in_canonical_order(X, y, weight), strict=True
+        in_canonical_order(stored_badly(X, rng), y, weight, labels),
+        in_canonical_order(X, y, weight, labels),
+        strict=True,
     ):
         np.testing.assert_array_equal(ours.toarray() if sparse.issparse(ours) else ours, expected)
 

@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 from numbers import Integral, Real
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -13,9 +12,12 @@ from sklearn.utils.validation import validate_data
 
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
+from sksparsenn._estimators.committee import joined, members_of, of_single_network, out_of_fold_outputs
+from sksparsenn._estimators.folds import checked_groups, given_folds, make_folds
 from sksparsenn._estimators.held_out import checked_samples, checked_targets, renamed, split
+from sksparsenn._estimators.start import Member, Rows, Start, Table, Validation
 from sksparsenn._network.network import Network, initial_weights
-from sksparsenn._samples.lift import Lift, Standardiser, column_spreads, in_canonical_order
+from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import make_search, require_training_memory
 from sksparsenn._search.work import Work
@@ -30,39 +32,8 @@ from sksparsenn._utils.range import (
     require_output_scale,
     require_room,
     total_weight,
-    without_negligible_rows,
 )
 from sksparsenn._utils.sklearn import Interval, StrOptions, _check_sample_weight
-
-
-class Rows(NamedTuple):
-    """Checked rows that weigh something: X, y as it came, and weights."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray
-
-
-class Start(NamedTuple):
-    """What training starts from."""
-
-    samples: object
-    """On the sphere: `DenseSamples` or `SparseSamples`."""
-    targets: object
-    """`Numbers` or `Labels`."""
-    y: np.ndarray
-    """Targets as the loss compares them with outputs, one column for each output."""
-    weights: np.ndarray
-    network: Network
-    anchor: np.ndarray
-    """Weights at initialisation, towards which the ridge pulls."""
-    early_stopping: EarlyStopping | None
-    random_state: np.random.RandomState
-    key: str
-    """Tells whether another fit does the same with the same data; empty where nobody will ask."""
-    memory: dict
-    """What is remembered of the training that this one takes up, empty if it starts anew."""
-
 
 # Neurons are numbered with 32 bits.
 MOST_NEURONS = np.iinfo(np.int32).max
@@ -79,6 +50,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         "shift": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "threshold": [None, Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "cv": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left"), "cv_object"],
         "output_scale": [Interval(Real, 0, None, closed="neither")],
         "init": [StrOptions({"paired", "gaussian"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -95,42 +67,69 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
     # -- the opening of a fit -----------------------------------------------------------
 
-    def _start(self, X, y, sample_weight, held_out, *, in_batches, continues, stream=False, classes=None):
+    def _start(self, X, y, weighting, held_out, *, in_batches, continues, stream=False, classes=None):
         """Validate, hold out, lift, initialise."""
-        shift, threshold = self._activation()
-        rows = self._read(X, y, sample_weight, reset=not continues)
+        activation = self._activation()
+        rows = self._read(X, y, weighting.sample_weight, reset=not continues)
         # A stream keeps the precision of its first part.
         dtype = self.hidden_weights_.dtype if stream and continues else rows.X.dtype
-        require_activation(shift, threshold, dtype)
+        require_activation(*activation, dtype)
         require_output_scale(self.output_scale, dtype)
         memory = self._training if continues else {}
-        rows, held_out = self._hold_out(rows, held_out, memory.get("split_seed"))
-        targets = self._fitted_targets() if continues else self._new_targets(rows.y, classes)
-        encoded, weights = targets.encode(rows.y), targets.balanced(rows.y, rows.weights)
-        X, encoded, weights = without_negligible_rows(rows.X, encoded, weights)
-        require_normal_targets(encoded, dtype)
+        cv = None if stream else self.cv
+        used, held_out = self._hold_out(rows, held_out, memory, splits=cv is None and not stream)
+        targets = self._fitted_targets() if continues else self._new_targets(used.y, classes)
+        folds = self._make_folds(cv, rows, weighting.groups, targets, memory)
+        labels = np.zeros(len(used.y), np.int64) if folds is None else folds.labels[rows.weights > 0]
+        table = Table(used.X, targets.encode(used.y), targets.balanced(used.y, used.weights), labels)
+        table = table.without_negligible_rows()
+        require_normal_targets(table.encoded, dtype)
         units_of = self._units_of_stream if stream else self._units_of
-        lift, targets.units = units_of(targets, X, encoded, weights, continues)
+        lift, targets.units = units_of(targets, table, continues)
         if not continues and not stream:
-            warn_of_spreads(column_spreads(X, weights / weights.sum()))
-        require_moderate_targets(encoded, targets.units)
+            warn_of_spreads(column_spreads(table.X, table.weights / table.weights.sum()))
+        require_moderate_targets(table.encoded, targets.units)
         if in_batches:
-            X, encoded, weights = in_canonical_order(X, encoded, weights)
-        samples = lift(X, dtype)
-        require_training_memory(samples, self.width, X.shape[1], validates=held_out is not None)
-        y = targets.for_loss(encoded, dtype)
-        key = "stream" if stream else self._training_key(samples, y, weights, held_out)
-        memory = memory if memory.get("key") == key else {}
-        random_state = recalled_random_state(memory) or check_random_state(self.random_state)
-        network, anchor = self._first_network(
-            samples.n_features, y.shape[1], shift, threshold, random_state, dtype, continues, memory
-        )
-        require_room(network, targets.units, np.abs(encoded).max())
+            table = table.in_canonical_order()
+        samples, y = lift(table.X, dtype), targets.for_loss(table.encoded, dtype)
+        parts = () if folds is None else (table.labels, *folds[1:])
+        key = "stream" if stream else self._training_key(samples, y, table.weights, held_out, *parts)
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = targets.units
         vars(self).update(targets.fitted_attributes)
-        early_stopping = self._make_early_stopping(held_out, targets, network, in_batches)
-        return Start(samples, targets, y, weights, network, anchor, early_stopping, random_state, key, memory)
+        validation = self._validation(held_out, targets, lift, dtype, y.shape[1])
+        start = Start(samples, y, table, folds, targets, validation, key, [])
+        memory = memory.get("members", []) if memory.get("key") == key else []
+        self._add_members(start, activation, memory, in_batches=in_batches, continues=continues, stream=stream)
+        return start
+
+    def _add_members(self, start, activation, memory, *, in_batches, continues, stream):
+        """Add the networks to train, each with the rows that it trains on and those that stop it."""
+        n_networks = 1 if start.folds is None else len(start.folds)
+        checks = start.validation is None and start.folds is not None and self._stops_early(leaves_out=True)
+        require_training_memory(
+            start.samples, n_networks * self.width, start.table.X.shape[1], validates=checks or bool(start.validation)
+        )
+        for place, (random_state, remembered) in enumerate(self._random_states(memory, n_networks, start.folds)):
+            if continues:
+                network, anchor = self._network_so_far(start, activation, remembered, place, n_networks, stream)
+            else:
+                network, anchor = self._new_network(start, activation, random_state)
+            require_room(network, start.targets.units, start.largest_target)
+            mine = start.training_rows(place)
+            validation = start.rows_left_out(place) if checks else start.validation
+            start.members.append(
+                Member(
+                    start.samples if start.folds is None else start.samples[mine],
+                    start.y[mine],
+                    start.table.weights[mine],
+                    network,
+                    anchor,
+                    self._make_early_stopping(validation, start.targets, network, in_batches),
+                    random_state,
+                    remembered,
+                )
+            )
 
     def _activation(self):
         """Return shift and threshold; the automatic shift sqrt(share * ln width) lets width^(1 - share/2) fire."""
@@ -149,20 +148,17 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         return shift, threshold
 
     def _read(self, X, y, sample_weight, *, reset):
-        """Return checked rows, without those that weigh nothing."""
+        """Return checked rows."""
         X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
         return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
 
     def _weighted(self, X, y, sample_weight, name):
-        """Return the rows that weigh something."""
+        """Return rows with their weights, of which some is positive."""
         if sample_weight is not None:
             assert_all_finite(sample_weight, input_name=name)
         with renamed("sample_weight", name):
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         total_weight(weights, name)
-        if not weights.all():
-            kept = weights > 0
-            X, y, weights = X[kept], y[kept], weights[kept]
         return Rows(X, y, weights)
 
     _takes_sparse = False
@@ -182,31 +178,55 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Return whether this fit goes on from the last one."""
         return self.warm_start and hasattr(self, "hidden_weights_")
 
-    def _units_of(self, targets, X, encoded, weights, continues):
+    def _units_of(self, targets, table, continues):
         """Return the maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
         if continues:
             return self._lift(), self._units()
-        shares = weights / weights.sum()
-        lift = Lift.fit(X, shares, self.fit_intercept, self.intercept_scaling)
-        return lift, targets.units_of(encoded, shares, self.fit_intercept)
+        shares = table.weights / table.weights.sum()
+        lift = Lift.fit(table.X, shares, self.fit_intercept, self.intercept_scaling)
+        return lift, targets.units_of(table.encoded, shares, self.fit_intercept)
 
-    def _first_network(self, n_features, n_outputs, shift, threshold, random_state, dtype, continues, memory):
-        """Return the network to start from, and the weights that the ridge pulls towards."""
-        if continues:
-            shape = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
-            if shape != (self.width, n_outputs):
-                raise ValueError(
-                    f"training goes on from a network of width {shape[0]} with {shape[1]} outputs, "
-                    f"but width={self.width} and y asks for {n_outputs}; set warm_start=False and call fit "
-                    "to start anew."
-                )
-            weights = memory.get("weights", self.hidden_weights_).astype(dtype)
-            signs = self.output_weights_.astype(dtype)
-            anchor = padded_rows(self.initial_weights_.astype(dtype))
+    def _random_states(self, memory, n_networks, folds):
+        """Return for each network its generator of random numbers, and what is remembered of its training."""
+        if memory:
+            return [(recalled_random_state(part), part) for part in memory]
+        random_state = check_random_state(self.random_state)
+        if folds is None:
+            return [(random_state, {})]
+        return [(np.random.RandomState(seed), {}) for seed in random_state.randint(2**31 - 1, size=n_networks)]
+
+    def _new_network(self, start, activation, random_state):
+        """Return a network to start from; the ridge pulls towards its weights."""
+        n_outputs = start.y.shape[1]
+        weights, signs = initial_weights(
+            self.width, start.samples.n_features, n_outputs, self.init, random_state, start.samples.dtype
+        )
+        return Network(padded_rows(weights), signs, *activation, float(self.output_scale)), weights
+
+    def _network_so_far(self, start, activation, memory, place, n_networks, stream):
+        """Return the network of the last fit in that place of the committee, and the weights that the ridge pulls to.
+
+        A stream goes on with the neurons of all networks as with one network.
+        """
+        fitted, n_outputs = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
+        output_scale, before = float(self.output_scale), self.n_members_
+        if stream:
+            output_scale, width = self._scale, self.width * before
         else:
-            weights, signs = initial_weights(self.width, n_features, n_outputs, self.init, random_state, dtype)
-            anchor = weights
-        return Network(padded_rows(weights), signs, shift, threshold, float(self.output_scale)), anchor
+            width = self.width * n_networks
+        if (fitted, n_outputs) != (width, start.y.shape[1]):
+            networks = "a network" if before == 1 else f"{before} networks"
+            raise ValueError(
+                f"training goes on from {networks} of width {fitted // before} with {n_outputs} outputs, "
+                f"but width={self.width} and y asks for {start.y.shape[1]}{_of_several(n_networks)}; "
+                "set warm_start=False and call fit to start anew."
+            )
+        dtype, size = start.samples.dtype, fitted // n_networks
+        mine = slice(place * size, (place + 1) * size)
+        weights = memory.get("weights", self.hidden_weights_[mine]).astype(dtype)
+        signs = self.output_weights_[mine].astype(dtype)
+        anchor = padded_rows(self.initial_weights_[mine].astype(dtype))
+        return Network(padded_rows(weights), signs, *activation, output_scale), anchor
 
     # -- going on where training stopped --------------------------------------------------
 
@@ -214,23 +234,40 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Return a key of this data and these parameters, but for those that are free to change."""
         if not self.warm_start:
             return ""
-        parameters = self.get_params(deep=False).items()
-        return fingerprint(data, {name: value for name, value in parameters if name not in FREE_TO_CHANGE})
+        parameters = self.get_params(deep=False)
+        if self.cv is None:  # as before there were committees
+            del parameters["cv"]
+        return fingerprint(data, {name: value for name, value in parameters.items() if name not in FREE_TO_CHANGE})
 
-    def _memory(self, start, last_weights, kept, *parts):
+    def _memory(self, start, trainings, kept):
         """Return what a later fit needs to go on exactly where this one stopped."""
-        memory = {"key": start.key}
-        if kept is not last_weights:
-            memory["weights"] = last_weights[:, : start.samples.n_features].copy()
+        members = []
+        for training, weights in zip(trainings, kept, strict=True):
+            memory, last = {}, training.weights
+            if weights is not last:
+                memory["weights"] = last[:, : training.member.samples.n_features].copy()
+            parts = training.state, *training.parts, training.early_stopping
+            members.append(memory | remember(*parts, random_state=training.member.random_state))
+        memory = {"key": start.key, "members": members}
         if hasattr(self, "_split_seed"):
             memory["split_seed"] = self._split_seed
-        return memory | remember(*parts, start.early_stopping, random_state=start.random_state)
+        return memory
 
     # -- validation ---------------------------------------------------------------------
 
-    def _hold_out(self, rows, given, seed):
-        """Return rows to train on, and rows to validate on: the user's own, a part of the rows, or None."""
+    def _hold_out(self, rows, given, memory, *, splits):
+        """Return the rows to train on, without those that weigh nothing, and rows to validate on.
+
+        The latter are the user's own, or a part of the rows if it `splits`, or None.
+        """
         vars(self).pop("_split_seed", None)
+        held_out, used = self._given_to_validate(given), rows.that_weigh_something()
+        if held_out is None and splits and self._stops_early(leaves_out=False):
+            return split(used, self.validation_fraction, self._seed_of_split(memory), self._target_kind.stratifies)
+        return used, held_out
+
+    def _given_to_validate(self, given):
+        """Return the user's own rows to validate on, checked, or None."""
         X_val, y_val, sample_weight_val = given
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
@@ -240,43 +277,84 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
                 raise ValueError("X_val is given, but early_stopping=False; set early_stopping to 'auto' or True.")
             X = checked_samples(self, X_val, self.n_features_in_)
             y = checked_targets(y_val, X.shape[0], "multi_output" in self._target_kind.checks)
-            return rows, self._weighted(aligned_table(X), y, sample_weight_val, "sample_weight_val")
+            rows = self._weighted(aligned_table(X), y, sample_weight_val, "sample_weight_val")
+            return rows.that_weigh_something()
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val is given without X_val and y_val.")
-        if self.early_stopping is not True:
-            return rows, None
-        self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
-        return split(rows, self.validation_fraction, self._split_seed, self._target_kind.stratifies)
+        return None
 
-    def _make_early_stopping(self, held_out, targets, network, in_batches):
+    def _stops_early(self, leaves_out):
+        """Return whether rows that are held out, or left out, stop training."""
+        on_path = self.alpha == "auto"
+        if self.early_stopping is False and on_path:
+            raise ValueError(
+                "alpha='auto' takes the ridge that is best on rows held out, but early_stopping=False; "
+                "set early_stopping to 'auto' or give a number for alpha."
+            )
+        return self.early_stopping is True or (self.early_stopping == "auto" and (on_path or leaves_out))
+
+    def _seed_of_split(self, memory):
+        """Return the seed by which rows are held out, that of the training that this one goes on from if it has one."""
+        seed = memory.get("split_seed")
+        self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
+        return self._split_seed
+
+    def _make_folds(self, cv, rows, groups, targets, memory):
+        """Return the `Folds` of all rows, or None if none are left out."""
+        if cv is None:
+            if groups is not None:
+                raise ValueError("groups are given, but cv=None leaves no rows out: set cv to 'auto' or a number.")
+            return None
+        groups = None if groups is None else checked_groups(groups, rows.X)
+        if isinstance(cv, str | Integral):
+            classes = getattr(targets, "classes", None)
+            return make_folds(cv, *rows, groups, classes=classes, seed=self._seed_of_split(memory))
+        return given_folds(cv, *rows, groups, classifier=is_classifier(self))
+
+    def _validation(self, held_out, targets, lift, dtype, n_outputs):
+        """Return the `Validation` rows that stop all networks, or None."""
         if held_out is None:
             return None
         encoded = targets.encode(held_out.y, "y_val")
-        if encoded.shape[1] != network.signs.shape[1]:
-            raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {network.signs.shape[1]}.")
-        samples = self._lift()(held_out.X, network.weights.dtype)
+        if encoded.shape[1] != n_outputs:
+            raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}.")
+        weights = targets.balanced(held_out.y, held_out.weights)
+        return Validation(lift(held_out.X, dtype), encoded, weights, are_fold=False)
+
+    def _make_early_stopping(self, validation, targets, network, in_batches):
+        """Return what stops the training of a network by its score on rows that it does not train on."""
+        if validation is None:
+            return None
+        samples, encoded, weights, are_fold = validation
         search = make_search(
             "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
         )
-
-        def score(outputs):
-            return targets.score(outputs, encoded, held_out.weights)
-
-        return EarlyStopping(samples, score, search, self.tol, self.n_iter_no_change)
+        score = targets.scorer(encoded, weights, are_fold)
+        return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change)
 
     # -- the fitted network -------------------------------------------------------------
 
-    def _fitted(self, start, weights):
-        """Return the attributes of a fitted network with these weights: plain arrays and numbers."""
-        network = start.network
+    def _fitted(self, members, weights):
+        """Return the attributes of the mean of networks with these weights, itself a network: arrays and numbers."""
+        first = members[0]
+        columns = slice(first.samples.n_features)
         return {
-            "hidden_weights_": np.ascontiguousarray(weights[:, : start.samples.n_features]),
-            "initial_weights_": np.ascontiguousarray(start.anchor[:, : start.samples.n_features]),
-            "output_weights_": network.signs,
-            "shift_": network.shift,
-            "threshold_": network.threshold,
-            "_scale": network.output_scale,
+            "hidden_weights_": np.concatenate([part[:, columns] for part in weights]),
+            "initial_weights_": np.concatenate([member.anchor[:, columns] for member in members]),
+            "output_weights_": np.concatenate([member.network.signs for member in members]),
+            "shift_": first.network.shift,
+            "threshold_": first.network.threshold,
+            "n_members_": len(members),
+            "_scale": first.network.output_scale / np.sqrt(len(members)),
         }
+
+    def _store_cross_validation(self, start, X):
+        """Store predictions of rows by the networks that left them out; else no such attributes."""
+        vars(self).pop("cv_prediction_", None)
+        if start.folds is not None:
+            samples = self._lift()(self._checked(X), self.hidden_weights_.dtype)
+            outputs = out_of_fold_outputs(members_of(self._network(), self.n_members_), samples, start.folds)
+            self.cv_prediction_ = self._from_outputs(outputs)
 
     def _store_work(self, work_curve, goes_on=False):
         """Store the counted work of the search, an array for each quantity, after those there are if it goes on."""
@@ -290,37 +368,54 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         curves = self.pairs_evaluated_curve_, self.nodes_visited_curve_, self.neurons_rescanned_curve_
         return [Work(*counts) for counts in zip(*(curve.tolist() for curve in curves), strict=True)]
 
-    def _store_validation(self, early_stopping):
+    def _store_validation(self, trainings, goes_on):
         """Store what early stopping saw, if it was used; else no such attributes."""
+        before = [self.validation_scores_] if goes_on and hasattr(self, "validation_scores_") else []
         for name in ("validation_scores_", "best_iteration_", "best_validation_score_"):
             vars(self).pop(name, None)
-        if early_stopping is not None:
-            self.validation_scores_ = np.array(early_stopping.scores)
-            self.best_iteration_ = early_stopping.best_iteration
-            self.best_validation_score_ = early_stopping.best_score
+        if trainings[0].early_stopping is not None:
+            found = [training.early_stopping for training in trainings]
+            scores = [np.array(training.early_stopping.scores[training.n_before :]) for training in trainings]
+            self.validation_scores_ = np.concatenate([*before, joined(scores, "mean")])
+            best = np.array([stopping.best_iteration for stopping in found])
+            self.best_iteration_ = best if len(found) > 1 else int(best[0])
+            self.best_validation_score_ = float(np.mean([stopping.best_score for stopping in found]))
 
-    def _line(self, described, early_stopping):
-        """Return a function that makes of a state the line to print after an iteration; None if there is none."""
+    def _line(self, described):
+        """Return a function that makes of all trainings the line to print after an iteration; None if there is none."""
         if not self.verbose:
             return None
         begin = perf_counter()
 
-        def line(state):
-            score = "" if early_stopping is None else f", validation score {early_stopping.scores[-1]:.4g}"
-            return f"{described(state)}{score}, {perf_counter() - begin:.2f} s"
+        def line(trainings):
+            n_running, text = sum(not training.ended for training in trainings), described(trainings)
+            if len(trainings) > 1:
+                text = f"{text}, {n_running} of {len(trainings)} networks go on"
+            if trainings[0].early_stopping is not None:
+                score = np.mean([training.early_stopping.scores[-1] for training in trainings])
+                text = f"{text}, validation score {score:.4g}"
+            return f"{text}, {perf_counter() - begin:.2f} s"
 
         return line
 
-    def _warn(self, state, curve, early_stopping):
+    def _warn(self, trainings, curve):
         """Warn of what makes a fit that went through a bad one."""
-        warn_of_silence(state.silent_share, state.network.threshold)
-        if state.stop_reason == "max_iter" and early_stopping is None:
+        states = [training.state for training in trainings]
+        warn_of_silence(max(state.silent_share for state in states), states[0].network.threshold)
+        if self._stop_reason(trainings) == "max_iter" and trainings[0].early_stopping is None:
             warn_of_a_fit_cut_short(np.asarray(curve), self.max_iter)
+
+    def _stop_reason(self, trainings):
+        """Return why training ended; of several networks "max_iter" if that ended one, else the reason of the first."""
+        reasons = [training.state.stop_reason for training in trainings]
+        return "max_iter" if "max_iter" in reasons else reasons[0]
 
     def _require_room_for_predictions(self, start, kept):
         """Refuse weights whose predictions might not fit into their precision."""
         units = self._units()
-        require_room(start.network._replace(weights=kept), units, np.abs(units.inverse(start.y)).max())
+        largest = np.abs(units.inverse(start.y)).max()
+        for member, weights in zip(start.members, kept, strict=True):
+            require_room(member.network._replace(weights=weights), units, largest)
 
     @contextmanager
     def _unchanged_on_failure(self):
@@ -336,6 +431,10 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             during.clear()
             during.update(before | kept)
             raise
+
+    def __setstate__(self, state):
+        """Restore a pickled estimator, also of version 0.1, when all were single networks."""
+        super().__setstate__(state if "cv" in state else of_single_network(state))
 
     def _lift(self):
         return Lift(self._centre, self._constant, self._spread)
@@ -356,3 +455,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
     def _network_outputs(self, X):
         """Return the network's outputs, in its own units; nothing here calls BLAS, whose threads would change bits."""
         return self._network().outputs(self._lift()(self._checked(X), self.hidden_weights_.dtype))
+
+
+def _of_several(n_networks):
+    """Return how many networks there are to train, for a message, if there are several."""
+    return f", and {n_networks} networks are to be trained" if n_networks > 1 else ""

@@ -60,8 +60,21 @@ class Classification(ClassifierMixin):
             ``loss="log_loss"`` the logarithm of the odds, or of unnormalised probabilities.
         """
         check_is_fitted(self)
-        scores = self._units().inverse(self._network_outputs(X))
+        return self._scores(self._network_outputs(X))
+
+    def _scores(self, outputs):
+        """Return scores of the classes, as `decision_function` does."""
+        scores = self._units().inverse(outputs)
         return scores.ravel() if len(self.classes_) == 2 else scores
+
+    def _probabilities(self, scores):
+        """Return probabilities of the classes."""
+        return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
+
+    def _from_outputs(self, outputs):
+        """Return probabilities of the classes, or for the hinge their scores."""
+        scores = self._scores(outputs)
+        return scores if self.loss == "hinge" else self._probabilities(scores)
 
     def predict(self, X):
         """Predict labels: the class with the largest score.
@@ -97,8 +110,7 @@ class Classification(ClassifierMixin):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; rows sum to one.
         """
-        scores = self.decision_function(X)
-        return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
+        return self._probabilities(self.decision_function(X))
 
     @_IfProbabilities
     def predict_log_proba(self, X):

@@ -30,6 +30,14 @@ def shares(*groups):
 
 
 ALL = """
+cv : int, "auto", None, cross-validation generator or iterable, default=None
+    A number trains a committee of so many networks, each of which leaves out one fold of the
+    samples and, with early stopping, is stopped by it; predictions are their mean.  Rows that
+    are equal in X, or in one of the `groups` of `fit`, are in one fold, and folds have about the same
+    shares of the classes.  "auto" takes 5 folds, or, for more than 10,000 samples, one network
+    that leaves a fifth of them out.  A generator or an iterable of splits trains a
+    network for each split.  None trains one network on all samples.
+
 early_stopping : "auto" or bool, default="auto"
     Whether to score the network on validation samples after every iteration and to
     keep the weights with the best score.  True holds out ``validation_fraction`` of
@@ -44,26 +52,34 @@ intercept_scaling : float > 0, default=1.0
 verbose : bool or int, default=False
     Whether to print a line per iteration.
 
-hidden_weights_ : ndarray of shape (width, n_lifted)
-    Trained weights w_r, in lifted coordinates: the features, then the constant.
+hidden_weights_ : ndarray of shape (n_members_ * width, n_lifted)
+    Trained weights w_r, in lifted coordinates: the features, then the constant.  A committee of
+    K networks is one network of K times the width and of output_scale / sqrt(K), whose neurons come in K blocks.
 
-initial_weights_ : ndarray of shape (width, n_lifted)
+n_members_ : int
+    Networks trained.
+
+initial_weights_ : ndarray of shape (n_members_ * width, n_lifted)
     The weights at the start, W_0.  Neurons with similar ones follow each other.
 
-output_weights_ : ndarray of shape (width, n_outputs)
+output_weights_ : ndarray of shape (n_members_ * width, n_outputs)
     Output signs a_ro.
 
 shift_, threshold_ : float
     The numbers in use.
 
+cv_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    With `cv`: what the networks that left a sample out predict for it, for a classifier the
+    probabilities of the classes; NaN where none did.
+
 firing_fraction_curve_ : ndarray of shape (n_iter_,)
     Share of the pairs (neuron, sample) that fired.
 
 best_validation_score_ : float
-    The largest of these.
+    The largest of these; of a committee, the mean of the largest of each network.
 
-best_iteration_ : int
-    The number of iterations after which it was reached, at least 1.
+best_iteration_ : int or ndarray of shape (n_members_,)
+    The number of iterations after which it was reached, at least 1; of a committee, by each network.
 
 n_iter_ : int
     Iterations run.
@@ -290,6 +306,9 @@ y : array-like of shape (n_samples,) or, for regression, (n_samples, n_outputs)
 
 sample_weight : array-like of shape (n_samples,), optional
     A sample of weight 2 counts as two samples.
+
+groups : array-like of shape (n_samples,), optional
+    Groups of samples that no fold separates.  A scikit-learn metadata router passes them on.
 
 X_val, y_val : array-like, optional
     Samples to validate on, for early stopping.  In a `Pipeline`, X_val passes the

@@ -7,7 +7,9 @@ import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
+from sksparsenn._estimators.committee import joined, joined_work
 from sksparsenn._estimators.docstrings import FIT, shares
+from sksparsenn._estimators.start import Weighting
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._training.averages import AVERAGES
@@ -15,6 +17,7 @@ from sksparsenn._training.batches import BatchSampler, SinglePass
 from sksparsenn._training.descent import Options, State, descend
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
+from sksparsenn._training.side_by_side import NEVER, Training, train_all
 from sksparsenn._training.step_sizes import take_up_units
 from sksparsenn._training.stopping import Stopping
 from sksparsenn._training.streams import ENOUGH_ROWS, Moments, joined_lift
@@ -23,6 +26,21 @@ from sksparsenn._utils.sklearn import Interval, StrOptions, _fit_context
 
 # So many may be drawn from a table with fewer samples, as they are by default.
 FEW_DRAWN = 200
+
+
+class FirstOrderTraining(Training):
+    """The training of a network by gradient descent or stochastic gradient descent."""
+
+    @property
+    def weights(self):
+        """The present weights."""
+        return self.state.network.weights
+
+    @property
+    def final_weights(self):
+        """The present weights, or an average of those after each step."""
+        (average, *_) = self.parts
+        return average.weights(self.weights)
 
 
 class SparseShiftedReLU(BaseShiftedReLU):
@@ -51,7 +69,9 @@ class SparseShiftedReLU(BaseShiftedReLU):
     @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     @shares(FIT)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None, sample_weight_val=None,
+    ):  # fmt: skip
         """Fit the network.
 
         Parameters
@@ -64,6 +84,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
         {sample_weight}
 
+        {groups}
+
         {X_val}
 
         {sample_weight_val}
@@ -74,48 +96,57 @@ class SparseShiftedReLU(BaseShiftedReLU):
         """
         with self._unchanged_on_failure():
             # Validate, hold out, lift, initialise.
-            continues = self._continues()
-            held_out = X_val, y_val, sample_weight_val
-            start = self._start(X, y, sample_weight, held_out, in_batches=self.solver == "sgd", continues=continues)
-            problem = self._problem(start, float(start.weights.sum()), in_batches=self.solver == "sgd")
-            network, options = start.network, self._options(self._clipped_batch_size(len(problem)))
-            state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            average = AVERAGES[self.average]()
-            noisy = self.solver == "sgd" or not problem.loss.smooth
-            stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
-            parts = state, average, stopping, problem.search.history
-            self._recall(start.memory, *parts, start.early_stopping)
-            average.begin(start.random_state)
-            if start.memory:
-                take_up_units(state, problem, options)
+            continues, in_batches = self._continues(), self.solver == "sgd"
+            weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
+            start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
+            options = self._options(self._clipped_batch_size(min(len(member.y) for member in start.members)))
+            trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
             # Search, forward, loss, step, maintain.
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
-                lambda state: self._fitted(start, state.network.weights.copy()),
-                self._line(described, start.early_stopping),
+                lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
+                self._line(described),
             )  # fmt: skip
-            draw = BatchSampler(problem, options.batch_size, start.random_state)
-            kept = descend(state, options, draw, average, stopping, start.early_stopping, progress)
+            train_all(trainings, progress, len(start.samples) * self.width)
 
             # Store.
+            kept = [training.kept_weights for training in trainings]
             self._require_room_for_predictions(start, kept)
-            self._warn(state, state.loss_curve, start.early_stopping)
-            self._store(start, state, kept, problem)
+            self._warn(trainings, trainings[0].state.loss_curve)
+            self._store(start, trainings, kept, start.resumes)
+            self._store_cross_validation(start, X)
             vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
-            self._training = self._memory(start, network.weights, kept, *parts) if self.warm_start else {}
-            progress.end(state)
+            self._training = self._memory(start, trainings, kept) if self.warm_start else {}
+            progress.end()
         return self
 
-    def _problem(self, start, total_weight, in_batches):
-        """Return what the network is trained on; the misfit is a weighted mean."""
-        network = start.network
+    def _training_of(self, member, loss, options):
+        """Return the training of a network."""
+        problem = self._problem(member, loss, float(member.weights.sum()), in_batches=self.solver == "sgd")
+        network, average = member.network, AVERAGES[self.average]()
+        state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
+        noisy = self.solver == "sgd" or not problem.loss.smooth
+        stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
+        parts = average, stopping, problem.search.history
+        recall(member.memory, state, *parts, member.early_stopping)
+        average.begin(member.random_state)
+        if member.memory:
+            take_up_units(state, problem, options)
+        draw = BatchSampler(problem, options.batch_size, member.random_state)
+        iterations = descend(state, options, draw, average, stopping, member.early_stopping)
+        return FirstOrderTraining(
+            iterations, state, member, problem, parts=parts, n_before=len(state.loss_curve)
+        )
+
+    def _problem(self, member, loss, total_weight, in_batches):
+        """Return what a network is trained on; the misfit is a weighted mean."""
+        network = member.network
         search = make_search(
-            self.search, start.samples, network.weights, network.threshold, in_batches=in_batches,
+            self.search, member.samples, network.weights, network.threshold, in_batches=in_batches,
             all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
-        shares = start.weights / start.weights.sum()
-        return Problem(start.samples, start.y, shares, start.targets.make_loss(), search, total_weight)
+        return Problem(member.samples, member.y, member.weights / member.weights.sum(), loss, search, total_weight)
 
     @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -127,32 +158,42 @@ class SparseShiftedReLU(BaseShiftedReLU):
             continues = hasattr(self, "hidden_weights_")
             nothing = None, None, None
             start = self._start(
-                X, y, sample_weight, nothing, in_batches=True, continues=continues, stream=True, classes=classes
-            )
-            weight_seen = float(start.weights.sum()) + (self._weight_seen if continues else 0.0)
-            problem = self._problem(start, weight_seen, in_batches=True)
-            network, options = start.network, self._options(self.batch_size, stream=True)
-            state = State(network, start.anchor, np.zeros(network.weights.shape, network.weights.dtype))
+                X, y, Weighting(sample_weight), nothing, in_batches=True, continues=continues, stream=True,
+                classes=classes,
+            )  # fmt: skip
+            (member,) = start.members
+            weight_seen = float(member.weights.sum()) + (self._weight_seen if continues else 0.0)
+            problem = self._problem(member, start.targets.make_loss(), weight_seen, in_batches=True)
+            network, options = member.network, self._options(self.batch_size, stream=True)
+            state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             average = AVERAGES[self.average]()
-            recall(start.memory, state, average, state.stream_rate)
-            average.begin(start.random_state)
+            recall(member.memory, state, average, state.stream_rate)
+            average.begin(member.random_state)
 
             # Search, forward, loss, step, maintain.
-            kept = descend(state, options, SinglePass(problem, options.batch_size, start.random_state), average)
+            draw, parts = SinglePass(problem, options.batch_size, member.random_state), (average, state.stream_rate)
+            training = FirstOrderTraining(
+                descend(state, options, draw, average), state, member, problem, parts=parts,
+                n_before=len(state.loss_curve),
+            )  # fmt: skip
+            training.advance(1, NEVER)
 
             # Store.
+            kept = [training.kept_weights]
             self._require_room_for_predictions(start, kept)
-            self._store(start, state, kept, problem, goes_on=bool(start.memory))
+            self._store(start, [training], kept, start.resumes)
+            self._store_cross_validation(start, X)
             self._count_rows(len(start.samples), continues)
-            self._training = self._memory(start, network.weights, kept, state, average, state.stream_rate)
+            self._training = self._memory(start, [training], kept)
         return self
 
-    def _units_of_stream(self, targets, X, encoded, weights, continues):
+    def _units_of_stream(self, targets, table, continues):
         """Return the maps to the sphere and to the loss's units: of all rows so far, as long as these are few."""
         if continues and not hasattr(self, "_target_moments"):
             return self._lift(), self._units()
-        lift, units = self._units_of(targets, X, encoded, weights, continues=False)
-        moments = Moments.of(encoded, weights / weights.sum(), self.fit_intercept)
+        weights = table.weights
+        lift, units = self._units_of(targets, table, continues=False)
+        moments = Moments.of(table.encoded, weights / weights.sum(), self.fit_intercept)
         if continues:
             share = weights.sum() / (weights.sum() + self._weight_seen)
             lift = joined_lift(self._lift(), lift, share, self.intercept_scaling)
@@ -190,27 +231,26 @@ class SparseShiftedReLU(BaseShiftedReLU):
             stream=stream,
         )
 
-    def _recall(self, memory, state, *parts):
-        """Put the parts of training back to where the remembered one stopped."""
-        recall(memory, state, *parts)
-        if memory:
-            state.work_curve = self._work_curve()
-
-    def _store(self, start, state, kept, problem, goes_on=False):
-        """Keep the fitted network and the record of training."""
-        vars(self).update(self._fitted(start, kept))
+    def _store(self, start, trainings, kept, goes_on):
+        """Keep the fitted network and the record of training, after that of the fit this one goes on from."""
+        vars(self).update(self._fitted(start.members, kept))
+        states, problem = [training.state for training in trainings], trainings[0].problem
         self._weight_seen = problem.total_weight
         self.search_ = problem.search.name
-        self.learning_rate_ = state.learning_rate
-        self.loss_curve_ = np.array(state.loss_curve)
-        self.firing_fraction_curve_ = np.array(state.firing_fraction_curve)
-        self._store_work(state.work_curve, goes_on)
-        self.n_iter_ = len(state.loss_curve)
-        self.stop_reason_ = state.stop_reason
-        self._store_validation(start.early_stopping)
+        self.learning_rate_ = float(np.mean([state.learning_rate for state in states]))
+        for name in ("loss_curve", "firing_fraction_curve"):
+            curves = [np.array(getattr(training.state, name)[training.n_before :]) for training in trainings]
+            before = [getattr(self, f"{name}_")] if goes_on else []
+            setattr(self, f"{name}_", np.concatenate([*before, joined(curves, "mean")]))
+        self._store_work(joined_work([state.work_curve for state in states]), goes_on)
+        self.n_iter_ = len(self.loss_curve_)
+        self.stop_reason_ = self._stop_reason(trainings)
+        self._store_validation(trainings, goes_on)
 
 
-def described(state):
+def described(trainings):
     """Return a description of the last iteration."""
-    loss, fraction = state.loss_curve[-1], state.firing_fraction_curve[-1]
-    return f"iteration {len(state.loss_curve)}: loss {loss:.6g}, {fraction:.2%} of pairs fire"
+    curves = [training.state.loss_curve for training in trainings]
+    loss = np.mean([curve[-1] for curve in curves])
+    fraction = np.mean([training.state.firing_fraction_curve[-1] for training in trainings])
+    return f"iteration {max(map(len, curves))}: loss {loss:.6g}, {fraction:.2%} of pairs fire"

@@ -82,6 +82,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     {n_iter_no_change}
 
+    {cv}
+
     {early_stopping}
 
     {validation_fraction}
@@ -104,6 +106,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     ----------
     {hidden_weights_}
 
+    {n_members_}
+
     {initial_weights_}
 
     {classes_}
@@ -122,6 +126,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     {pairs_evaluated_curve_}
 
     {search_}
+
+    {cv_prediction_}
 
     {validation_scores_}
 
@@ -220,6 +226,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         tol=1e-6,
         n_iter_no_change=10,
         average="last",
+        cv=None,
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,
@@ -246,6 +253,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.average = average
+        self.cv = cv
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.fit_intercept = fit_intercept

@@ -70,6 +70,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     {n_iter_no_change}
 
+    {cv}
+
     {early_stopping}
 
     {validation_fraction}
@@ -90,6 +92,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     ----------
     {hidden_weights_}
 
+    {n_members_}
+
     {initial_weights_}
 
     {output_weights_}
@@ -107,6 +111,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     {pairs_evaluated_curve_}
 
     {search_}
+
+    {cv_prediction_}
 
     {validation_scores_}
 
@@ -210,6 +216,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         tol=1e-6,
         n_iter_no_change=10,
         average="last",
+        cv=None,
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,
@@ -235,6 +242,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.average = average
+        self.cv = cv
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.fit_intercept = fit_intercept

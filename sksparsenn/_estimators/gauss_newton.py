@@ -7,14 +7,19 @@ import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
+from sksparsenn._estimators.committee import joined, joined_work
 from sksparsenn._estimators.docstrings import FIT, shares
+from sksparsenn._estimators.start import Weighting
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.conjugate_gradients import ConjugateGradientSolver
 from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
+from sksparsenn._training.ridge_path import ridge_of
+from sksparsenn._training.side_by_side import Training, train_all
 from sksparsenn._training.trust_region import Options, State, train
 from sksparsenn._utils.blas_threads import single_blas_thread
 from sksparsenn._utils.range import unit_of
@@ -24,9 +29,33 @@ from sksparsenn._utils.sklearn import Interval, OneOf, StrOptions, _fit_context
 LARGEST_SKETCH = 1e9
 
 # What is recorded of an iteration and kept as a curve of the same name.
-CURVES = (
-    "damping", "accepted", "inner_iterations", "residual", "neurons_moved", "pairs_changed", "firing_fraction",
-)  # fmt: skip
+# Of a committee it is the mean over the networks, or the sum.
+CURVES = {
+    "alpha": "mean", "objective": "mean", "damping": "mean", "accepted": "all", "inner_iterations": "sum",
+    "residual": "mean", "neurons_moved": "sum", "pairs_changed": "sum", "firing_fraction": "mean",
+}  # fmt: skip
+
+
+class SecondOrderTraining(Training):
+    """The training of a network by Gauss-Newton steps."""
+
+    @property
+    def weights(self):
+        """The present weights."""
+        return self.state.point.network.weights
+
+    final_weights = weights
+
+    @property
+    def objectives(self):
+        """The objective before each step and after the last."""
+        return [step.objective for step in self.state.history] + [self.objective]
+
+    @property
+    def objective(self):
+        """The present objective."""
+        return self.state.point.objective(self.state.ridge)
+
 
 
 class SketchedGaussNewton(BaseShiftedReLU):
@@ -38,7 +67,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
-        "solver": [StrOptions({"auto", "sketch", "cholesky", "nystrom"})],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions({"auto", "sketch", "cholesky", "nystrom", "cg"})],
         "sketch": [StrOptions({"sparse_sign", "srht", "gaussian"})],
         "sketch_size": [Interval(Real, 1, None, closed="left")],
         "iterative_solver": [StrOptions({"cg", "gradient"})],
@@ -49,7 +79,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
     @single_blas_thread()
     @_fit_context(prefer_skip_nested_validation=True)
     @shares(FIT)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None, sample_weight_val=None,
+    ):  # fmt: skip
         """Fit the network.
 
         Parameters
@@ -60,6 +92,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
         {y}
 
         {sample_weight}
+
+        {groups}
 
         {X_val}
 
@@ -72,43 +106,48 @@ class SketchedGaussNewton(BaseShiftedReLU):
         with self._unchanged_on_failure():
             # Validate, hold out, lift, initialise.
             continues = self._continues()
-            held_out = X_val, y_val, sample_weight_val
-            start = self._start(X, y, sample_weight, held_out, in_batches=False, continues=continues)
-            network = start.network
+            weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
+            start = self._start(X, y, weighting, held_out, in_batches=False, continues=continues)
             # The objective is computed in units of the weights where these are so small or large that squares are out
             # of range, and damping out of proportion.
-            unit = float(unit_of(start.weights.mean(), ordinary=32))
-            weights, total_weight = start.weights / unit, float(start.weights.sum())
-            search = make_search(self.search, start.samples, network.weights, network.threshold, in_batches=False)
-            problem = Problem(start.samples, start.y, weights, start.targets.make_loss(), search, float(weights.sum()))
-            options = Options(self.damping == "adaptive", self.alpha, self.max_iter, self.tol, unit)
-            state = State(network, start.anchor)
-            resumes = bool(start.memory)
-            recall(start.memory, state, start.early_stopping)
+            unit = float(unit_of(start.table.weights.mean(), ordinary=32))
+            options = Options(self.damping == "adaptive", ridge_of(self.alpha), self.max_iter, self.tol, unit)
+            trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
             # Search, forward, loss, step, maintain.
+            n_before = self.n_iter_ if start.resumes else 0
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
-                lambda state: self._fitted(start, state.point.network.weights),
-                self._line(partial(described, n_before=self.n_iter_ if resumes else 0), start.early_stopping),
+                lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
+                self._line(partial(described, n_before=n_before)),
             )  # fmt: skip
-            solver = self._make_solver(start.random_state)
-            kept = train(problem, state, solver, options, start.early_stopping, progress)
+            train_all(trainings, progress, len(start.samples) * self.width)
 
             # Store.
+            kept = [training.kept_weights for training in trainings]
             self._require_room_for_predictions(start, kept)
-            objectives = [step.objective for step in state.history] + [state.point.objective(state.ridge)]
-            self._warn(state, objectives, start.early_stopping)
-            vars(self).update(self._fitted(start, kept))
-            self.search_, self.solver_ = search.name, solver.name
-            self._store_history(state, unit, total_weight, resumes)
-            self._store_validation(start.early_stopping)
-            last_weights = state.point.network.weights
-            self._training = self._memory(start, last_weights, kept, state) if self.warm_start else {}
-            progress.end(state)
+            self._warn(trainings, trainings[0].objectives)
+            vars(self).update(self._fitted(start.members, kept))
+            self._store_history(trainings, unit, start.resumes)
+            self._store_validation(trainings, start.resumes)
+            self._store_alpha(trainings)
+            self._store_cross_validation(start, X)
+            self._training = self._memory(start, trainings, kept) if self.warm_start else {}
+            progress.end()
         return self
 
-    def _make_solver(self, random_state):
+    def _training_of(self, member, loss, options):
+        """Return the training of a network."""
+        network, weights = member.network, member.weights / options.weight_unit
+        search = make_search(self.search, member.samples, network.weights, network.threshold, in_batches=False)
+        problem = Problem(member.samples, member.y, weights, loss, search, float(weights.sum()))
+        state = State(network, member.anchor)
+        recall(member.memory, state, member.early_stopping)
+        solver = self._make_solver(member.random_state, options.ridge.falls)
+        iterations = train(problem, state, solver, options, member.early_stopping)
+        return SecondOrderTraining(iterations, state, member, problem, solver, n_before=state.n_steps)
+
+    def _make_solver(self, random_state, on_path):
         """Return the solver of that name; for "auto" one that chooses for each Jacobian."""
         random_state = np.random.RandomState(random_state.randint(2**31 - 1))
         if self.sketch_size > LARGEST_SKETCH:
@@ -117,35 +156,55 @@ class SketchedGaussNewton(BaseShiftedReLU):
         def make(name):
             if name == "cholesky":
                 return CholeskySolver()
+            if name == "cg":
+                return ConjugateGradientSolver()
             if name == "nystrom":
                 return NystromSolver(random_state, self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
-        return AutomaticSolver(make, self.sketch_size) if self.solver == "auto" else make(self.solver)
+        return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)
 
-    def _store_history(self, state, unit, total_weight, resumes):
+    def _store_history(self, trainings, unit, resumes):
         """Store the record of iterations, an array for each quantity, after that of the fit this one goes on from."""
-        history = state.history
-        curves = {f"{name}_curve_": np.array([getattr(step, name) for step in history]) for name in CURVES}
-        curves["objective_curve_"] = np.array([step.objective for step in history]) * unit
-        curves["damping_curve_"] *= unit
-        work_curve = [step.work for step in history]
+        histories = [training.state.history for training in trainings]
+
+        def curve(name, how):
+            return joined([np.array([getattr(step, name) for step in history]) for history in histories], how)
+
+        curves = {f"{name}_curve_": curve(name, how) for name, how in CURVES.items()}
+        for name in ("objective_curve_", "damping_curve_"):
+            curves[name] = curves[name] * unit
+        work_curve = joined_work([[step.work for step in history] for history in histories])
         if resumes:
-            curves = {name: np.concatenate([getattr(self, name), curve]) for name, curve in curves.items()}
+            curves = {name: np.concatenate([getattr(self, name), new]) for name, new in curves.items()}
             work_curve = self._work_curve() + work_curve
         vars(self).update(curves)
         self._store_work(work_curve)
+        total_weight = np.mean([training.member.weights.sum() for training in trainings])
         self.loss_curve_ = self.objective_curve_ / total_weight
-        self.objective_ = state.point.objective(state.ridge) * unit
+        self.objective_ = float(np.mean([training.objective for training in trainings])) * unit
         self.n_iter_ = len(self.objective_curve_)
-        self.stop_reason_ = state.stop_reason
+        self.search_, self.solver_ = trainings[0].problem.search.name, trainings[0].solver.name
+        self.stop_reason_ = self._stop_reason(trainings)
+
+    def _store_alpha(self, trainings):
+        """Store the ridge at which the weights that are kept were found."""
+        if self.alpha == "auto":
+            alphas = self.alpha_curve_[np.asarray(self.best_iteration_) - 1]
+            self.alpha_ = alphas if len(trainings) > 1 else float(alphas)
+        else:
+            self.alpha_ = float(self.alpha)
 
 
-def described(state, n_before):
+def described(trainings, n_before):
     """Return a description of the last iteration, which comes after so many of the fit that this one goes on from."""
-    step = state.history[-1]
+    states = [training.state for training in trainings]
+    steps = [state.history[-1] for state in states]
+    objective = np.mean([training.objective for training in trainings])
+    kept = "kept" if all(step.accepted for step in steps) else "taken back"
     return (
-        f"iteration {n_before + len(state.history)}: objective {state.point.objective(state.ridge):.6g}, "
-        f"damping {step.damping:.2g}, step {'kept' if step.accepted else 'taken back'}, "
-        f"{step.inner_iterations} inner iterations, {step.firing_fraction:.2%} of pairs fire"
+        f"iteration {n_before + max(len(state.history) for state in states)}: objective {objective:.6g}, "
+        f"damping {np.mean([step.damping for step in steps]):.2g}, step {kept}, "
+        f"{round(np.mean([step.inner_iterations for step in steps]))} inner iterations, "
+        f"{np.mean([step.firing_fraction for step in steps]):.2%} of pairs fire"
     )

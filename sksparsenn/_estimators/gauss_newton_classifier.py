@@ -85,6 +85,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     {n_iter_no_change}
 
+    {cv}
+
     {early_stopping}
 
     {validation_fraction}
@@ -106,6 +108,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     Attributes
     ----------
     {hidden_weights_}
+
+    {n_members_}
 
     {initial_weights_}
 
@@ -135,6 +139,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     {pairs_evaluated_curve_}
 
     {search_}
+
+    {cv_prediction_}
 
     {validation_scores_}
 
@@ -242,6 +248,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         tol=1e-4,
         n_iter_no_change=10,
         damping="adaptive",
+        cv=None,
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,
@@ -267,6 +274,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.damping = damping
+        self.cv = cv
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.fit_intercept = fit_intercept

@@ -80,6 +80,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {n_iter_no_change}
 
+    {cv}
+
     {early_stopping}
 
     {validation_fraction}
@@ -99,6 +101,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     Attributes
     ----------
     {hidden_weights_}
+
+    {n_members_}
 
     {initial_weights_}
 
@@ -127,6 +131,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     {pairs_evaluated_curve_}
 
     {search_}
+
+    {cv_prediction_}
 
     {validation_scores_}
 
@@ -226,6 +232,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         tol=1e-4,
         n_iter_no_change=10,
         damping="adaptive",
+        cv=None,
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,
@@ -249,6 +256,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.damping = damping
+        self.cv = cv
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.fit_intercept = fit_intercept

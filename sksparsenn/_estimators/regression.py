@@ -42,7 +42,11 @@ class Regression(RegressorMixin):
             In the precision that the model was fitted in.
         """
         check_is_fitted(self)
-        y = self._units().inverse(self._network_outputs(X))
+        return self._from_outputs(self._network_outputs(X))
+
+    def _from_outputs(self, outputs):
+        """Return predictions in the user's units."""
+        y = self._units().inverse(outputs)
         return y.ravel() if self._single_output else y
 
     def score(self, X, y, sample_weight=None):

@@ -30,6 +30,8 @@ class Numbers:
     """Arguments of `validate_data`."""
     stratifies: ClassVar = False
     """Whether samples held out have the shares of the targets' values."""
+    perfect_score: ClassVar = 1.0
+    """Of outputs without error on validation samples."""
 
     @classmethod
     def of(cls, y, loss):
@@ -70,17 +72,28 @@ class Numbers:
         """Return what the loss compares outputs with: targets in standard units."""
         return self.units(encoded, dtype)
 
-    def score(self, outputs, encoded, weights):
-        """Return R2 of outputs, averaged over targets."""
+    def scorer(self, encoded, weights, are_fold):
+        """Return a function of outputs on validation rows: R2, averaged over targets.
+
+        The variance is that of the rows or, for a fold, which may be a single row, that of all targets.
+        """
+        if are_fold:
+            targets = self.units(encoded, np.float64)
+            shares = weights / weights.sum()
+            return lambda outputs: 1.0 - float(np.mean(shares @ np.square(outputs - targets, dtype=np.float64)))
         if len(encoded) < 2:
             raise ValueError(
                 "there is 1 validation sample: R2 needs at least two; raise validation_fraction, "
                 "or give more by X_val and y_val."
             )
-        predictions = self.units.inverse(outputs)
-        if not np.isfinite(predictions).all():  # outputs that overflow score worst
-            return -np.inf
-        return scale_free_r2(encoded, predictions, weights)
+
+        def score(outputs):
+            predictions = self.units.inverse(outputs)
+            if not np.isfinite(predictions).all():  # outputs that overflow score worst
+                return -np.inf
+            return scale_free_r2(encoded, predictions, weights)
+
+        return score
 
 
 @dataclass
@@ -94,6 +107,7 @@ class Labels:
 
     checks: ClassVar = {}
     stratifies: ClassVar = True
+    perfect_score: ClassVar = 0.0
 
     @classmethod
     def of(cls, y, loss, class_weight, classes=None):
@@ -174,14 +188,11 @@ class Labels:
             return self.units(encoded, dtype)
         return np.ascontiguousarray(encoded, dtype=dtype)
 
-    def score(self, outputs, encoded, weights):
-        """Return the accuracy of outputs."""
-        scores = self.units.inverse(outputs)
-        if scores.shape[1] == 1:
-            right = (scores > 0) == (encoded > 0)
-        else:
-            right = scores.argmax(axis=1) == encoded.argmax(axis=1)
-        return np.average(right.ravel(), weights=weights)
+    def scorer(self, encoded, weights, are_fold):
+        """Return a function of outputs on validation rows: minus the mean loss, which unlike accuracy has no steps."""
+        loss, targets = self.make_loss(), self.for_loss(encoded, np.float64)
+        shares = weights / weights.sum()
+        return lambda outputs: -float((shares * loss.value(outputs, targets)).sum())
 
 
 def scale_free_r2(targets, predictions, weights):

@@ -131,19 +131,19 @@ class Standardiser(NamedTuple):
         return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
 
 
-def in_canonical_order(X, y, weights):
-    """Return the distinct rows of (X, y) in lexicographic order, and their weights, those of equal rows added up.
+def in_canonical_order(X, y, weights, labels):
+    """Return the distinct rows of (X, y, labels) in lexicographic order, and the weights, those of equal rows added up.
 
     Batches drawn from rows in this order do not depend on the order in which rows came,
     nor on whether a sample came twice or with weight two.
     """
     if issparse(X):
-        return sparse_rows_in_canonical_order(X, y, weights)
-    order = np.lexsort([*y.T, *X.T])
-    X, y, weights = X[order], y[order], weights[order]
+        return sparse_rows_in_canonical_order(X, y, weights, labels)
+    order = np.lexsort([labels, *y.T, *X.T])
+    X, y, weights, labels = X[order], y[order], weights[order], labels[order]
     distinct = np.ones(len(X), dtype=bool)
-    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1)
-    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
+    distinct[1:] = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1]).any(axis=1) | (labels[1:] != labels[:-1])
+    return X[distinct], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct)), labels[distinct]
 
 
 def _slices(n):

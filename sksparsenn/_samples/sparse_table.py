@@ -87,15 +87,16 @@ def centred_in(X, centre, columns):
     return csr_array(X) + shift
 
 
-def in_canonical_order(X, y, weights):
-    """Return the distinct rows of (X, y) in the lexicographic order of dense rows, weights of equal rows added up."""
+def in_canonical_order(X, y, weights, labels):
+    """Return the distinct rows of (X, y, labels) in the lexicographic order of dense rows, and their added weights."""
     X = canonical(X)
     rank = lexicographic_ranks(X)
-    order = np.lexsort([*y.T, rank])
-    rank, y, weights = rank[order], y[order], weights[order]
+    order = np.lexsort([labels, *y.T, rank])
+    rank, y, weights, labels = rank[order], y[order], weights[order], labels[order]
     distinct = np.ones(len(order), dtype=bool)
-    distinct[1:] = (rank[1:] != rank[:-1]) | (y[1:] != y[:-1]).any(axis=1)
-    return X[order[distinct]], y[distinct], np.add.reduceat(weights, np.flatnonzero(distinct))
+    distinct[1:] = (rank[1:] != rank[:-1]) | (y[1:] != y[:-1]).any(axis=1) | (labels[1:] != labels[:-1])
+    weights = np.add.reduceat(weights, np.flatnonzero(distinct))
+    return X[order[distinct]], y[distinct], weights, labels[distinct]
 
 
 def lexicographic_ranks(X):

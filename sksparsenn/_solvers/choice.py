@@ -9,11 +9,16 @@ smaller system, a new Jacobian and one step cost
     nystrom    a product with J and J^T for each step of the iteration, rank rows of the matrix, and rank^2 N flops
     sketch     8 P d additions, 2 s N^2 flops of QR for s rows, 2 N^3 / 3 for the damping, and some products
 
+Steps of conjugate gradients without a preconditioner grow like the square root of the condition number, so like one
+over the root of ridge plus damping: the model scales those of the last iteration.  They are for ridge paths, where few
+digits of a step are enough.
+
 The constants are nanoseconds on two cores of an EPYC machine; ``python -m benchmarks.solvers`` holds
 the model against measured times.  Counts decide, never a clock: the choice is the same on
 every machine with enough memory.
 """
 
+from math import sqrt
 from typing import NamedTuple
 
 from sksparsenn._solvers.nystrom import FIRST_RANK
@@ -29,7 +34,10 @@ APPLY_RANK = 0.1
 STEP = 60e3
 
 # Steps of an iteration, as long as none has been counted.
-STEPS, SKETCH_STEPS = 30, 25
+STEPS, SKETCH_STEPS, PLAIN_STEPS = 30, 25, 10
+
+# A matrix of this order is factored in the time of a few steps, and to all digits.
+SMALL_ORDER = 200
 
 
 class Sizes(NamedTuple):
@@ -53,8 +61,11 @@ class Sizes(NamedTuple):
         return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
 
 
-def nanoseconds(sizes, sketch_size, steps=STEPS):
-    """Return the modelled time of a step with each solver, if "nystrom" needs so many steps of its iteration."""
+def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
+    """Return the modelled time of a step with each solver, if "nystrom" and "cg" need so many steps of their iteration.
+
+    Without `plain_steps`, "cg" is not among them.
+    """
     n, d, o, m, pairs = sizes
     order, rank = sizes.order, min(FIRST_RANK, sizes.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
@@ -70,53 +81,62 @@ def nanoseconds(sizes, sketch_size, steps=STEPS):
         if o > 1:
             product = STEP + NORMAL_PRODUCT_OF_OUTPUTS * pairs * (d + 8) * o
     step = product + APPLY_RANK * rank * order
+    plain = {} if plain_steps is None or order <= SMALL_ORDER else {"cg": plain_steps * product}
     factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
-    return {
+    return plain | {
         "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
         "nystrom": rows + RANK_FLOP * rank**2 * order + steps * step,
         "sketch": 8 * pairs * d * o + factors + SKETCH_STEPS * (product + ENTRY / 2 * order**2),
     }
 
 
-def choose_solver(sizes, sketch_size, steps=STEPS):
+def choose_solver(sizes, sketch_size, steps=STEPS, plain_steps=None):
     """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
-    memory = available_memory()
+    times, memory = nanoseconds(sizes, sketch_size, steps, plain_steps), available_memory()
     if memory is not None and 8 * sizes.order**2 > memory / 2:
-        return "nystrom"
-    times = nanoseconds(sizes, sketch_size, steps)
+        times = {name: time for name, time in times.items() if name in ("nystrom", "cg")}
     return min(times, key=times.get)
 
 
 class AutomaticSolver:
-    """Solves for each Jacobian by the solver with the least modelled time, given the steps of the last iteration.
+    """Solves for each Jacobian by the solver with the least modelled time, given the steps of the last iterations.
 
     Parameters
     ----------
     make_solver : callable
         Returns a new solver of a given name.
     sketch_size : float
+    on_path : bool
+        Whether the ridge falls along a path: then "cg" is among the solvers.
     """
 
-    def __init__(self, make_solver, sketch_size):
-        self.make_solver, self.sketch_size = make_solver, sketch_size
+    def __init__(self, make_solver, sketch_size, on_path=False):
+        self.make_solver, self.sketch_size, self.on_path = make_solver, sketch_size, on_path
         self.solvers, self.steps, self.solver = {}, STEPS, None
+        self.plain = None
+        """The steps of "cg" when it was used last, times the root of ridge plus damping."""
 
     @property
     def name(self):
         """Name of the solver that was used last; "none" if no neuron ever fired."""
         return "none" if self.solver is None else self.solver.name
 
-    def refresh(self, jacobian):
-        """Choose a solver for a new Jacobian."""
-        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps)
+    def refresh(self, jacobian, strength=None):
+        """Choose a solver for a new Jacobian, and for steps with this ridge plus damping."""
+        plain_steps = None
+        if self.on_path:
+            plain_steps = PLAIN_STEPS if self.plain is None else self.plain / sqrt(strength)
+        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps, plain_steps)
         if name not in self.solvers:
             self.solvers[name] = self.make_solver(name)
         self.solver = self.solvers[name]
-        self.solver.refresh(jacobian)
+        self.solver.refresh(jacobian, strength)
 
     def step(self, residuals, pull, strength):
         """Return the step that solves the damped problem of the present Jacobian."""
         solution = self.solver.step(residuals, pull, strength)
         if self.name == "nystrom":
             self.steps = max(solution.inner_iterations, 1)
+        if self.name == "cg":
+            self.plain = max(solution.inner_iterations, 1) * sqrt(strength)
         return solution

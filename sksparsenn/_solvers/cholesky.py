@@ -17,7 +17,7 @@ class CholeskySolver:
     def __init__(self):
         self.matrix = np.empty((0, 0))
 
-    def refresh(self, jacobian):
+    def refresh(self, jacobian, strength=None):
         """Form the matrix of a new Jacobian."""
         self.system = smaller_system(jacobian)
         size = self.system.size

@@ -30,7 +30,7 @@ class PreconditionedSolver:
         self.random_state, self.residual = random_state, residual
         self.steps_of_last, self.system = 0, None
 
-    def refresh(self, jacobian):
+    def refresh(self, jacobian, strength=None):
         """Take a new Jacobian, and build a preconditioner for it unless the last one is kept."""
         before, self.system = self.system, smaller_system(jacobian)
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)

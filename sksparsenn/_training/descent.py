@@ -73,8 +73,10 @@ class State:
     )  # fmt: skip
 
 
-def descend(state, options, draw, average, stopping=None, early_stopping=None, progress=None):
-    """Train from `state`, which is changed in place; return the weights to keep.
+def descend(state, options, draw, average, stopping=None, early_stopping=None):
+    """Train from `state`, which is changed in place; yield after each iteration but the last.
+
+    An iteration is a step of gradient descent or an epoch of stochastic gradient descent.
 
     Parameters
     ----------
@@ -86,13 +88,8 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None, p
         Which weights to return.
     stopping : Stopping, optional
     early_stopping : EarlyStopping, optional
-    progress : Progress, optional
-        Its methods are called when an iteration, a step of gradient descent or an epoch of stochastic
-        gradient descent, begins and ends; the latter may return True to stop.
     """
-    for _ in range(options.max_iter):
-        if progress is not None:
-            progress.begin_iteration()
+    for iteration in range(options.max_iter):
         # 1. The batch: all samples, or some drawn with probability equal to their share.
         measured = [step_on(draw(), state, options, average) for _ in range(draw.n_batches)]
         losses, fractions, works = zip(*measured, strict=True)
@@ -109,11 +106,9 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None, p
             state.stop_reason = "validation"
         if stopping is not None and stopping.reached(state.loss_curve):
             state.stop_reason = "tol"
-        if progress is not None and progress.end_iteration(state):
-            state.stop_reason = "callback"
-        if state.stop_reason != "max_iter":
-            break
-    return average.weights(state.network.weights) if early_stopping is None else early_stopping.best_weights
+        if state.stop_reason != "max_iter" or iteration + 1 == options.max_iter:
+            return
+        yield
 
 
 def step_on(batch, state, options, average):

@@ -12,17 +12,19 @@ class EarlyStopping:
         Validation rows on the sphere.
     score : callable
         Of the network's outputs on them: the larger the better.
+    perfect : float
+        The score of a network that makes no error.
     search : Search
         Finds who fires on them; it must not need to follow moves.
     tol, n_iter_no_change
-        Training should stop when this many iterations in a row have not raised the best
-        score by tol.
+        Training should stop when this many iterations in a row have not brought the score closer
+        to the perfect one, by a share tol of what the best lacks.
     """
 
     remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
 
-    def __init__(self, samples, score, search, tol, n_iter_no_change):
-        self.samples, self.score, self.search = samples, score, search
+    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change):
+        self.samples, self.score, self.perfect, self.search = samples, score, perfect, search
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
         self.scores, self.waited = [], 0
         self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
@@ -41,7 +43,8 @@ class EarlyStopping:
         # Weights that overflow score worst; divergence is detected by the training loss.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)
-        self.waited = 0 if score >= self.best_score + self.tol else self.waited + 1
+        needed = self.tol * (self.perfect - self.best_score) if np.isfinite(self.best_score) else 0.0
+        self.waited = 0 if score > self.best_score + needed else self.waited + 1
         if score > self.best_score or self.best_weights is None:
             self.best_score, self.best_iteration = score, len(self.scores)
             self.best_weights = network.weights.copy()

@@ -15,6 +15,8 @@ the step is one of gradient descent with momentum; where the data decide, it is
 Gauss-Newton's.  For the squared error g = f - y and h = 1; for other losses both change
 from iteration to iteration.  The papers' plain step is the one without damping, taken as
 it comes.
+
+The ridge may fall from iteration to iteration along a path; the objective is that of the ridge of the moment.
 """
 
 from dataclasses import dataclass, field
@@ -49,7 +51,8 @@ class Options(NamedTuple):
     """The estimator's parameters, as far as the loop needs them."""
 
     damped: bool
-    alpha: float
+    ridge: object
+    """`ConstantRidge` or `RidgePath`."""
     max_iter: int
     tol: float
     weight_unit: float = 1.0
@@ -74,6 +77,7 @@ class Point(NamedTuple):
 class Iteration(NamedTuple):
     """The record of an iteration: a step that was computed and tried."""
 
+    alpha: float
     objective: float
     """Before the step."""
     damping: float
@@ -99,7 +103,11 @@ class State:
     """Weighted mean of the tangent kernel's diagonal at the start."""
     silent_share: float = 0.0
     """The share of the samples, by weight, on which no neuron fires at the start."""
+    n_steps: int = 0
+    """Steps tried so far, which tell the place on the path."""
+    alpha: float = np.nan
     ridge: float = 0.0
+    """Of the iteration, relative to the kernel unit and in absolute terms."""
     damping: float = np.nan
     last_step: np.ndarray | float = 0.0
     growth: float = FIRST_GROWTH
@@ -109,28 +117,25 @@ class State:
     history: list = field(default_factory=list)
     stop_reason: str = "max_iter"
 
-    remembered = "kernel_unit", "damping", "last_step", "growth"
+    remembered = "kernel_unit", "n_steps", "damping", "last_step", "growth"
 
 
-def train(problem, state, solver, options, early_stopping=None, progress=None):
-    """Run Gauss-Newton from `state`, which is changed in place; return the weights to keep.
-
-    The methods of `progress` are called when an iteration begins and ends; the latter may return True to stop.
-    """
+def train(problem, state, solver, options, early_stopping=None):
+    """Run Gauss-Newton from `state`, which is changed in place; yield after each iteration but the last."""
     # 1. Who fires at the start, what comes out, and the units of ridge and damping.
     state.point = evaluate(state.network, problem, state)
     set_units(problem, state, options)
     model = None
-    for _ in range(options.max_iter):
-        if progress is not None:
-            progress.begin_iteration()
+    for iteration in range(options.max_iter):
         point = state.point
-        # 2. The model: the Jacobian over firing pairs and the residuals, computed anew if the last step was kept.
+        # 2. The ridge of this iteration.
+        set_ridge(state, options)
+        # 3. The model: the Jacobian over firing pairs and the residuals, computed anew if the last step was kept.
         if model is None:
             model = problem.linearise(point.evaluation)
             if model.jacobian.shape[1] > 0:
-                solver.refresh(model.jacobian)
-        # 3. The step that minimises the damped model.
+                solver.refresh(model.jacobian, state.ridge + state.damping)
+        # 4. The step that minimises the damped model.
         neurons = model.jacobian.neurons
         travelled = point.network.weights.astype(np.float64) - state.anchor
         coasting = np.any(state.last_step)
@@ -138,9 +143,9 @@ def train(problem, state, solver, options, early_stopping=None, progress=None):
         solution = damped_step(solver, model.residuals, pull[neurons], state, options)
         step = whole_step(solution.step, neurons, pull, state)
         predicted = predicted_decrease(model, travelled, step, state.ridge)
-        # 4. Try it; the search is brought up to date for the neurons that it moves, and for no others.
+        # 5. Try it; the search is brought up to date for the neurons that it moves, and for no others.
         trial = evaluate(moved_network(point.network, step, problem, state), problem, state)
-        # 5. Keep it if it lowers the objective, and damp the next step by how well the model predicted that.
+        # 6. Keep it if it lowers the objective, and damp the next step by how well the model predicted that.
         objective = point.objective(state.ridge)
         decrease = objective - trial.objective(state.ridge)
         accepted = bool(decrease > 0) or not options.damped
@@ -152,19 +157,18 @@ def train(problem, state, solver, options, early_stopping=None, progress=None):
             state.last_step = what_is_left_of_the_pull(state)
         adapt_damping(state, decrease, predicted, accepted, options)
         refuse_divergence(state, options)
-        # 6. Stop once a step gains next to nothing, or none can gain anything, or the score on validation
-        #    samples has ceased to improve.
+        # 7. Stop once the score on validation samples has ceased to improve or, unless the ridge will fall further,
+        #    a step gains next to nothing, or none can gain anything.
         if early_stopping is not None and early_stopping.reached(state.point.network, changed=accepted):
             state.stop_reason = "validation"
-        if accepted and abs(decrease) <= options.tol * objective:
-            state.stop_reason = "tol"
-        if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
-            state.stop_reason = "rounding"
-        if progress is not None and progress.end_iteration(state):
-            state.stop_reason = "callback"
-        if state.stop_reason != "max_iter":
-            break
-    return state.point.network.weights if early_stopping is None else early_stopping.best_weights
+        if not options.ridge.falls:
+            if accepted and abs(decrease) <= options.tol * objective:
+                state.stop_reason = "tol"
+            if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
+                state.stop_reason = "rounding"
+        if state.stop_reason != "max_iter" or iteration + 1 == options.max_iter:
+            return
+        yield
 
 
 def evaluate(network, problem, state):
@@ -176,16 +180,22 @@ def evaluate(network, problem, state):
 
 
 def set_units(problem, state, options):
-    """Set ridge and first damping in absolute terms, from the weighted mean of the tangent kernel's diagonal."""
+    """Set the kernel unit, the weighted mean of the tangent kernel's diagonal, and the first damping in terms of it."""
     if np.isnan(state.kernel_unit):
         unit = problem.kernel_unit(state.point.evaluation)
         state.kernel_unit = unit.total / problem.total_weight
         state.silent_share = unit.silent / problem.total_weight
-    state.ridge = absolute_ridge(options.alpha, state.kernel_unit, options.weight_unit)
     if not options.damped:
         state.damping = 0.0
     elif np.isnan(state.damping):
         state.damping = FIRST_DAMPING * state.kernel_unit
+
+
+def set_ridge(state, options):
+    """Set the ridge of the next iteration, and count it."""
+    state.alpha = options.ridge.at(state.n_steps)
+    state.ridge = absolute_ridge(state.alpha, state.kernel_unit, options.weight_unit)
+    state.n_steps += 1
 
 
 def damped_step(solver, residuals, pull, state, options):
@@ -201,7 +211,7 @@ def damped_step(solver, residuals, pull, state, options):
             break
     raise ValueError(
         "the Gauss-Newton matrix is singular, as it is if two samples are equal or no neuron fires on one: "
-        f"with damping={0 if not options.damped else 'adaptive'!r} and alpha={options.alpha} there is no step; "
+        f"with damping={0 if not options.damped else 'adaptive'!r} and alpha={state.alpha} there is no step; "
         "use damping='adaptive', or raise alpha."
     )
 
@@ -255,6 +265,7 @@ def record(state, trial, solution, step, accepted):
     kept = before.common_pairs(after) if accepted else before.n_pairs
     state.history.append(
         Iteration(
+            alpha=state.alpha,
             objective=state.point.objective(state.ridge),
             damping=state.damping,
             accepted=accepted,

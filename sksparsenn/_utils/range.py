@@ -43,10 +43,10 @@ def aligned_table(X):
     return type(X)(tuple(parts), shape=X.shape)
 
 
-def without_negligible_rows(X, targets, weights):
-    """Return X, targets and weights of the rows whose share of all weights does not round to zero."""
+def significant_rows(weights):
+    """Return which rows have a share of all weights that does not round to zero, as an index."""
     kept = weights / weights.sum() > 0
-    return (X, targets, weights) if kept.all() else (X[kept], targets[kept], weights[kept])
+    return slice(None) if kept.all() else kept
 
 
 # -- refusals --------------------------------------------------------------------------------

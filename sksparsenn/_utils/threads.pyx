@@ -15,10 +15,12 @@ cdef extern from *:
     #else
     #define SKSPARSENN_OPENMP 0
     #define omp_get_max_threads() 1
+    #define omp_set_num_threads(number)
     #endif
     """
     bint SKSPARSENN_OPENMP
     int omp_get_max_threads() nogil
+    void omp_set_num_threads(int number) nogil
 
 # Operations that are worth a thread, some tenths of a millisecond: a thread that has to be woken, or waits for a core
 # that is busy, costs more than it saves where there is less to do.
@@ -55,6 +57,11 @@ def built_with_openmp():
 def threads_of(double work):
     """Return the number of threads that a loop of so many operations takes here and now."""
     return threads_for(work)
+
+
+def one_thread_here():
+    """Let the parallel loops that the calling Python thread runs take one thread; others are not affected."""
+    omp_set_num_threads(1)
 
 
 def operations_worth_a_thread(work=None):

@@ -1,0 +1,77 @@
+"""A committee: networks that each left out a fold, whose mean is one network, and what their fits left.
+
+The mean of K networks of width m and output scale B has outputs B / (K sqrt(m)) * sum_r a_r (<w_r, x> - shift) over the
+neurons of all: it is a network of width K m and output scale B / sqrt(K), whose neurons come in K blocks.
+"""
+
+from itertools import zip_longest
+
+import numpy as np
+
+from sksparsenn._search.work import Work
+
+
+def members_of(network, n_members):
+    """Return the networks whose mean a network is."""
+    width = len(network.weights) // n_members
+    blocks = [slice(member * width, (member + 1) * width) for member in range(n_members)]
+    output_scale = network.output_scale * np.sqrt(n_members)
+    return [
+        network._replace(weights=network.weights[block], signs=network.signs[block], output_scale=output_scale)
+        for block in blocks
+    ]
+
+
+def out_of_fold_outputs(networks, samples, folds):
+    """Return for each sample the mean output of the networks that left it out, NaN where none did.
+
+    Parameters
+    ----------
+    networks : list of Network
+    samples : DenseSamples or SparseSamples
+    folds : Folds
+        With a label for each sample; those of label -1 take no part in any, and all networks predict them.
+    """
+    n_outputs = networks[0].signs.shape[1]
+    totals, counts = np.zeros((len(samples), n_outputs)), np.zeros(len(samples))
+    for network, leaves_out in zip(networks, folds.leaves_out, strict=True):
+        rows = np.flatnonzero(np.append(leaves_out, True)[folds.labels])  # label -1 is the last one
+        totals[rows] += network.outputs(samples[rows])
+        counts[rows] += 1
+    with np.errstate(invalid="ignore"):
+        return totals / counts[:, None]
+
+
+def joined(curves, how):
+    """Return one curve for the curves of several networks, of which some ended before others.
+
+    "mean": one that ended counts with its last value; "sum": with zero; "all": as true.
+    """
+    length = max(len(curve) for curve in curves)
+    ends = {"mean": lambda curve: curve[-1], "sum": lambda curve: 0, "all": lambda curve: True}
+    rows = [np.append(curve, np.full(length - len(curve), ends[how](curve), curve.dtype)) for curve in curves]
+    if len(rows) == 1:
+        return rows[0]
+    return {"mean": np.mean, "sum": np.sum, "all": np.all}[how](rows, axis=0)
+
+
+def joined_work(curves):
+    """Return the work of each iteration, added up over the networks that it trained."""
+    nothing = Work(0, 0, 0)
+    return [sum(works, nothing) for works in zip_longest(*curves, fillvalue=nothing)]
+
+
+def of_single_network(state):
+    """Return what is pickled of an estimator today for a pickle of version 0.1, which had no committees."""
+    state = state | {"cv": None}
+    if "hidden_weights_" in state:
+        state["n_members_"] = 1
+    if "objective_curve_" in state:
+        state["alpha_curve_"] = np.full(len(state["objective_curve_"]), float(state["alpha"]))
+        state["alpha_"] = float(state["alpha"])
+    memory = state.get("_training")
+    if memory:
+        of_all = {name: memory[name] for name in ("key", "split_seed") if name in memory}
+        member = {name: value for name, value in memory.items() if name not in of_all}
+        state["_training"] = of_all | {"members": [member]}
+    return state
