@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import validate_data
 
+from sksparsenn._estimators import linear
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
-from sksparsenn._estimators.committee import joined, members_of, of_single_network, out_of_fold_outputs
+from sksparsenn._estimators.committee import joined, members_of, of_single_network, out_of_fold
 from sksparsenn._estimators.folds import checked_groups, given_folds, make_folds
 from sksparsenn._estimators.held_out import checked_samples, checked_targets, renamed, split
 from sksparsenn._estimators.start import Member, Rows, Start, Table, Validation
@@ -97,32 +98,38 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = targets.units
         vars(self).update(targets.fitted_attributes)
-        validation = self._validation(held_out, targets, lift, dtype, y.shape[1])
-        start = Start(samples, y, table, folds, targets, validation, key, [])
+        start = Start(samples, y, table, folds, targets, held_out, key, [])
+        if not continues:
+            for name in linear.ATTRIBUTES:
+                vars(self).pop(name, None)
+            # Classifiers have no such parameter: no table was found on which it lowers their loss.
+            if not stream and linear.is_wanted(getattr(self, "linear_part", False), table.X.shape[1]):
+                vars(self).update(linear.attributes_of(linear.new_linear_parts(start, self.fit_intercept)))
         memory = memory.get("members", []) if memory.get("key") == key else []
         self._add_members(start, activation, memory, in_batches=in_batches, continues=continues, stream=stream)
         return start
 
     def _add_members(self, start, activation, memory, *, in_batches, continues, stream):
         """Add the networks to train, each with the rows that it trains on and those that stop it."""
-        n_networks = 1 if start.folds is None else len(start.folds)
-        checks = start.validation is None and start.folds is not None and self._stops_early(leaves_out=True)
+        validates = start.held_out is not None or (start.folds is not None and self._stops_early(leaves_out=True))
         require_training_memory(
-            start.samples, n_networks * self.width, start.table.X.shape[1], validates=checks or bool(start.validation)
+            start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=validates
         )
-        for place, (random_state, remembered) in enumerate(self._random_states(memory, n_networks, start.folds)):
+        linear_parts = [linear.mean_part_of(self)] if stream else linear.parts_of(self) or [None] * start.n_networks
+        for place, (random_state, remembered) in enumerate(self._random_states(memory, start)):
             if continues:
-                network, anchor = self._network_so_far(start, activation, remembered, place, n_networks, stream)
+                network, anchor = self._network_so_far(start, activation, remembered, place, stream)
             else:
                 network, anchor = self._new_network(start, activation, random_state)
             require_room(network, start.targets.units, start.largest_target)
-            mine = start.training_rows(place)
-            validation = start.rows_left_out(place) if checks else start.validation
+            linear_part, mine = linear_parts[place], start.training_rows(place)
+            validation = self._validation(start, place, linear_part) if validates else None
             start.members.append(
                 Member(
                     start.samples if start.folds is None else start.samples[mine],
                     start.y[mine],
                     start.table.weights[mine],
+                    None if linear_part is None else linear_part.outputs(start.table.X[mine], start.samples.dtype),
                     network,
                     anchor,
                     self._make_early_stopping(validation, start.targets, network, in_batches),
@@ -186,14 +193,14 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         lift = Lift.fit(table.X, shares, self.fit_intercept, self.intercept_scaling)
         return lift, targets.units_of(table.encoded, shares, self.fit_intercept)
 
-    def _random_states(self, memory, n_networks, folds):
+    def _random_states(self, memory, start):
         """Return for each network its generator of random numbers, and what is remembered of its training."""
         if memory:
             return [(recalled_random_state(part), part) for part in memory]
         random_state = check_random_state(self.random_state)
-        if folds is None:
+        if start.folds is None:
             return [(random_state, {})]
-        return [(np.random.RandomState(seed), {}) for seed in random_state.randint(2**31 - 1, size=n_networks)]
+        return [(np.random.RandomState(seed), {}) for seed in random_state.randint(2**31 - 1, size=start.n_networks)]
 
     def _new_network(self, start, activation, random_state):
         """Return a network to start from; the ridge pulls towards its weights."""
@@ -203,12 +210,13 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         )
         return Network(padded_rows(weights), signs, *activation, float(self.output_scale)), weights
 
-    def _network_so_far(self, start, activation, memory, place, n_networks, stream):
+    def _network_so_far(self, start, activation, memory, place, stream):
         """Return the network of the last fit in that place of the committee, and the weights that the ridge pulls to.
 
         A stream goes on with the neurons of all networks as with one network.
         """
         fitted, n_outputs = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
+        n_networks = start.n_networks
         output_scale, before = float(self.output_scale), self.n_members_
         if stream:
             output_scale, width = self._scale, self.width * before
@@ -235,8 +243,9 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if not self.warm_start:
             return ""
         parameters = self.get_params(deep=False)
-        if self.cv is None:  # as before there were committees
-            del parameters["cv"]
+        for name in ("cv", "linear_part"):  # the same without as of a version that did not have them
+            if not parameters.get(name):
+                parameters.pop(name, None)
         return fingerprint(data, {name: value for name, value in parameters.items() if name not in FREE_TO_CHANGE})
 
     def _memory(self, start, trainings, kept):
@@ -311,26 +320,31 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             return make_folds(cv, *rows, groups, classes=classes, seed=self._seed_of_split(memory))
         return given_folds(cv, *rows, groups, classifier=is_classifier(self))
 
-    def _validation(self, held_out, targets, lift, dtype, n_outputs):
-        """Return the `Validation` rows that stop all networks, or None."""
-        if held_out is None:
-            return None
-        encoded = targets.encode(held_out.y, "y_val")
-        if encoded.shape[1] != n_outputs:
-            raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}.")
-        weights = targets.balanced(held_out.y, held_out.weights)
-        return Validation(lift(held_out.X, dtype), encoded, weights, are_fold=False)
+    def _validation(self, start, place, linear_part):
+        """Return the `Validation` rows that stop a network: the user's, or those that it leaves out."""
+        rows, targets, dtype = start.held_out, start.targets, start.samples.dtype
+        if rows is None:
+            out = start.rows_left_out(place)
+            X, encoded, weights = start.table.X[out], start.table.encoded[out], start.table.weights[out]
+            samples = start.samples[out]
+        else:
+            X, encoded, weights = rows.X, targets.encode(rows.y, "y_val"), targets.balanced(rows.y, rows.weights)
+            if encoded.shape[1] != start.y.shape[1]:
+                raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {start.y.shape[1]}.")
+            samples = self._lift()(X, dtype)
+        offsets = None if linear_part is None else linear_part.outputs(X, dtype)
+        return Validation(samples, encoded, weights, offsets, are_fold=rows is None)
 
     def _make_early_stopping(self, validation, targets, network, in_batches):
         """Return what stops the training of a network by its score on rows that it does not train on."""
         if validation is None:
             return None
-        samples, encoded, weights, are_fold = validation
+        samples, encoded, weights, offsets, are_fold = validation
         search = make_search(
             "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
         )
         score = targets.scorer(encoded, weights, are_fold)
-        return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change)
+        return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change, offsets)
 
     # -- the fitted network -------------------------------------------------------------
 
@@ -352,8 +366,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         """Store predictions of rows by the networks that left them out; else no such attributes."""
         vars(self).pop("cv_prediction_", None)
         if start.folds is not None:
-            samples = self._lift()(self._checked(X), self.hidden_weights_.dtype)
-            outputs = out_of_fold_outputs(members_of(self._network(), self.n_members_), samples, start.folds)
+            outputs = out_of_fold(self._outputs_of_networks(self._checked(X)), start.folds)
             self.cv_prediction_ = self._from_outputs(outputs)
 
     def _store_work(self, work_curve, goes_on=False):
@@ -453,8 +466,19 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             return aligned_table(validate_data(self, X, reset=False, **self._input_checks(X)))
 
     def _network_outputs(self, X):
-        """Return the network's outputs, in its own units; nothing here calls BLAS, whose threads would change bits."""
-        return self._network().outputs(self._lift()(self._checked(X), self.hidden_weights_.dtype))
+        """Return the outputs in the units of the network; nothing here calls BLAS, whose threads would change bits."""
+        X, linear_part = self._checked(X), linear.mean_part_of(self)
+        outputs = self._network().outputs(self._lift()(X, self.hidden_weights_.dtype))
+        return outputs if linear_part is None else outputs + linear_part.outputs(X, outputs.dtype)
+
+    def _outputs_of_networks(self, X):
+        """Return the outputs of each network of a committee, for checked rows."""
+        samples, outputs = self._lift()(X, self.hidden_weights_.dtype), []
+        parts = linear.parts_of(self) or [None] * self.n_members_
+        for network, linear_part in zip(members_of(self._network(), self.n_members_), parts, strict=True):
+            own = network.outputs(samples)
+            outputs.append(own if linear_part is None else own + linear_part.outputs(X, own.dtype))
+        return np.stack(outputs)
 
 
 def _of_several(n_networks):

@@ -22,24 +22,18 @@ def members_of(network, n_members):
     ]
 
 
-def out_of_fold_outputs(networks, samples, folds):
+def out_of_fold(outputs, folds):
     """Return for each sample the mean output of the networks that left it out, NaN where none did.
 
     Parameters
     ----------
-    networks : list of Network
-    samples : DenseSamples or SparseSamples
+    outputs : ndarray of shape (n_networks, n_samples, n_outputs)
     folds : Folds
         With a label for each sample; those of label -1 take no part in any, and all networks predict them.
     """
-    n_outputs = networks[0].signs.shape[1]
-    totals, counts = np.zeros((len(samples), n_outputs)), np.zeros(len(samples))
-    for network, leaves_out in zip(networks, folds.leaves_out, strict=True):
-        rows = np.flatnonzero(np.append(leaves_out, True)[folds.labels])  # label -1 is the last one
-        totals[rows] += network.outputs(samples[rows])
-        counts[rows] += 1
+    left_out = np.append(folds.leaves_out, np.ones((len(folds), 1), dtype=bool), axis=1)[:, folds.labels]
     with np.errstate(invalid="ignore"):
-        return totals / counts[:, None]
+        return np.einsum("ki,kio->io", left_out.astype(outputs.dtype), outputs) / left_out.sum(axis=0)[:, None]
 
 
 def joined(curves, how):
@@ -64,6 +58,8 @@ def joined_work(curves):
 def of_single_network(state):
     """Return what is pickled of an estimator today for a pickle of version 0.1, which had no committees."""
     state = state | {"cv": None}
+    if "class_weight" not in state:  # a regressor
+        state["linear_part"] = False
     if "hidden_weights_" in state:
         state["n_members_"] = 1
     if "objective_curve_" in state:

@@ -292,6 +292,18 @@ stop_reason_ : {"tol", "max_iter", "rounding", "validation", "callback"}
 """
 
 REGRESSOR = """
+linear_part : "auto" or bool, default=False
+    Whether a linear function of the features, each clipped to the range that it had in training, is
+    added to the network, which is trained on what that leaves.  It is fitted first, by a ridge whose strength
+    the rows left out choose.  "auto" has one for up to 1,000 features.
+
+linear_weights_, linear_intercept_ : ndarray of shape (n_features_in_, n_outputs) and (n_outputs,)
+    The linear part, if there is one, in standard units of the targets, for features that are clipped to
+    ``feature_range_``, centred, and divided by one number, the root mean square length of such rows.
+
+feature_range_ : ndarray of shape (2, n_features_in_)
+    The least and the largest value of each feature in training.
+
 fit_intercept : bool, default=True
     Whether to centre X and y and append the constant coordinate.  Without, rows
     of X are only divided by their length, and y by its root mean square.

@@ -146,7 +146,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
             self.search, member.samples, network.weights, network.threshold, in_batches=in_batches,
             all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
-        return Problem(member.samples, member.y, member.weights / member.weights.sum(), loss, search, total_weight)
+        shares = member.weights / member.weights.sum()
+        return Problem(member.samples, member.y, shares, loss, search, total_weight, offsets=member.offsets)
 
     @single_blas_thread()
     def _partial_fit(self, X, y, sample_weight, classes=None):

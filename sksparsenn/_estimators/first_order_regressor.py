@@ -56,6 +56,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     {init}
 
+    {linear_part}
+
     {learning_rate}
 
     {momentum}
@@ -97,6 +99,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     {initial_weights_}
 
     {output_weights_}
+
+    {linear_weights_}
 
     {shift_}
 
@@ -194,6 +198,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **SparseShiftedReLU._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
+        "linear_part": [StrOptions({"auto"}), "boolean"],
     }
 
     def __init__(
@@ -208,6 +213,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         alpha=0.003,
         output_scale=2.0,
         init="paired",
+        linear_part=False,
         learning_rate="auto",
         momentum=0.99,
         nesterovs_momentum=True,
@@ -234,6 +240,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         self.alpha = alpha
         self.output_scale = output_scale
         self.init = init
+        self.linear_part = linear_part
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum

@@ -140,7 +140,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
         """Return the training of a network."""
         network, weights = member.network, member.weights / options.weight_unit
         search = make_search(self.search, member.samples, network.weights, network.threshold, in_batches=False)
-        problem = Problem(member.samples, member.y, weights, loss, search, float(weights.sum()))
+        problem = Problem(
+            member.samples, member.y, weights, loss, search, float(weights.sum()), offsets=member.offsets
+        )
         state = State(network, member.anchor)
         recall(member.memory, state, member.early_stopping)
         solver = self._make_solver(member.random_state, options.ridge.falls)

@@ -3,6 +3,7 @@
 from sksparsenn._estimators.docstrings import ALL, GAUSS_NEWTON, REGRESSOR, shares
 from sksparsenn._estimators.gauss_newton import SketchedGaussNewton
 from sksparsenn._estimators.regression import Regression
+from sksparsenn._utils.sklearn import StrOptions
 
 
 @shares(ALL, GAUSS_NEWTON, REGRESSOR)
@@ -72,6 +73,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {init}
 
+    {linear_part}
+
     max_iter : int, default=30
         Largest number of iterations, those whose step was taken back included.  Training that
         it ends while the objective still falls fast raises a ConvergenceWarning.
@@ -107,6 +110,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     {initial_weights_}
 
     {output_weights_}
+
+    {linear_weights_}
 
     {shift_}
 
@@ -214,6 +219,11 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     True
     """
 
+    _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
+        **SketchedGaussNewton._parameter_constraints,
+        "linear_part": [StrOptions({"auto"}), "boolean"],
+    }
+
     def __init__(
         self,
         width=512,
@@ -228,6 +238,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         alpha=0.002,
         output_scale=1.0,
         init="paired",
+        linear_part=False,
         max_iter=30,
         tol=1e-4,
         n_iter_no_change=10,
@@ -252,6 +263,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         self.alpha = alpha
         self.output_scale = output_scale
         self.init = init
+        self.linear_part = linear_part
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change

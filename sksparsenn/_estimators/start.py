@@ -58,6 +58,8 @@ class Validation(NamedTuple):
     samples: object
     encoded: np.ndarray
     weights: np.ndarray
+    offsets: np.ndarray | None
+    """What the linear part adds to the outputs."""
     are_fold: bool
     """Whether they are a fold, which may be too small to have a variance of its own."""
 
@@ -70,6 +72,8 @@ class Member(NamedTuple):
     y: np.ndarray
     """Targets as the loss compares them with outputs, one column for each output."""
     weights: np.ndarray
+    offsets: np.ndarray | None
+    """What the linear part adds to the outputs."""
     network: Network
     anchor: np.ndarray
     """Weights at initialisation, towards which the ridge pulls."""
@@ -90,7 +94,7 @@ class Start(NamedTuple):
     """None if no row is left out; their labels are of all rows as they came, -1 for those that weigh nothing."""
     targets: object
     """`Numbers` or `Labels`."""
-    validation: Validation | None
+    held_out: Rows | None
     """Rows that stop all networks."""
     key: str
     """Tells whether another fit does the same with the same data; empty where nobody will ask."""
@@ -103,6 +107,11 @@ class Start(NamedTuple):
         return float(np.abs(self.table.encoded).max())
 
     @property
+    def n_networks(self):
+        """The number of networks to train."""
+        return 1 if self.folds is None else len(self.folds)
+
+    @property
     def resumes(self):
         """Whether training goes on where that of the last fit stopped."""
         return bool(self.members[0].memory)
@@ -112,6 +121,5 @@ class Start(NamedTuple):
         return slice(None) if self.folds is None else np.flatnonzero(self.folds.trains[place][self.table.labels])
 
     def rows_left_out(self, place):
-        """Return the `Validation` rows of the table that a network leaves out."""
-        rows = np.flatnonzero(self.folds.leaves_out[place][self.table.labels])
-        return Validation(self.samples[rows], self.table.encoded[rows], self.table.weights[rows], are_fold=True)
+        """Return the rows of the table that a network leaves out, as an index."""
+        return np.flatnonzero(self.folds.leaves_out[place][self.table.labels])

@@ -19,13 +19,15 @@ class EarlyStopping:
     tol, n_iter_no_change
         Training should stop when this many iterations in a row have not brought the score closer
         to the perfect one, by a share tol of what the best lacks.
+    offsets : ndarray, optional
+        What is added to the outputs.
     """
 
     remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
 
-    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change):
+    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change, offsets=None):
         self.samples, self.score, self.perfect, self.search = samples, score, perfect, search
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.tol, self.n_iter_no_change, self.offsets = tol, n_iter_no_change, offsets
         self.scores, self.waited = [], 0
         self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
 
@@ -40,6 +42,8 @@ class EarlyStopping:
         candidates, _ = self.search.candidates(network.weights)
         firing, outputs = candidates.forward(network)
         self.search.learn(firing)
+        if self.offsets is not None:
+            outputs = outputs + self.offsets
         # Weights that overflow score worst; divergence is detected by the training loss.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)

@@ -84,12 +84,16 @@ class Problem:
     chosen: np.ndarray | None = None
     """The numbers of the samples of a batch, for a search that was made for more; None for all of them."""
 
+    offsets: np.ndarray | None = None
+    """What is added to the outputs of the network, of the same shape; None for nothing."""
+
     def __len__(self):
         return len(self.targets)
 
     def batch(self, chosen, weights):
         """Return the problem of some of the samples, with these weights; the search is shared."""
-        return Problem(None, self.targets[chosen], weights, self.loss, self.search, self.total_weight, chosen)
+        offsets = None if self.offsets is None else self.offsets[chosen]
+        return Problem(None, self.targets[chosen], weights, self.loss, self.search, self.total_weight, chosen, offsets)
 
     def sum(self, values):
         """Return sum_i p_i values_i."""
@@ -102,6 +106,8 @@ class Problem:
         """Return an `Evaluation` of the network; the memory of a pattern no longer needed may be given as `reuse`."""
         candidates, work = self.search.candidates(network.weights, self.chosen)
         firing, outputs = candidates.forward(network, reuse)
+        if self.offsets is not None:
+            outputs += self.offsets
         if self.chosen is None:
             self.search.learn(firing)
         return Evaluation(network, firing, outputs, self.sum(self.loss.value(outputs, self.targets)), work)
