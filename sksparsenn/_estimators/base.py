@@ -98,7 +98,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = targets.units
         vars(self).update(targets.fitted_attributes)
-        start = Start(samples, y, table, folds, targets, held_out, key, [])
+        start = Start(rows, samples, y, table, folds, targets, held_out, key, [])
         if not continues:
             for name in linear.ATTRIBUTES:
                 vars(self).pop(name, None)
@@ -362,12 +362,18 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             "_scale": first.network.output_scale / np.sqrt(len(members)),
         }
 
-    def _store_cross_validation(self, start, X):
-        """Store predictions of rows by the networks that left them out; else no such attributes."""
-        vars(self).pop("cv_prediction_", None)
-        if start.folds is not None:
-            outputs = out_of_fold(self._outputs_of_networks(self._checked(X)), start.folds)
-            self.cv_prediction_ = self._from_outputs(outputs)
+    def _store_cross_validation(self, start):
+        """Store predictions of rows by networks that left them out, and what these tell; else no such attributes."""
+        for name in ("cv_prediction_", "cv_score_", *self._calibration):
+            vars(self).pop(name, None)
+        if start.folds is None:
+            return
+        outputs = self._outputs_of_networks(start.rows.X)
+        left_out = out_of_fold(outputs, start.folds)
+        self._calibrate(start, outputs, left_out)
+        self.cv_prediction_ = self._from_outputs(left_out)
+        known = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
+        self.cv_score_ = self._cv_score(start.rows.part(known), self.cv_prediction_[known])
 
     def _store_work(self, work_curve, goes_on=False):
         """Store the counted work of the search, an array for each quantity, after those there are if it goes on."""

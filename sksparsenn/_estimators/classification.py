@@ -8,7 +8,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._estimators.targets import Labels
-from sksparsenn._network.losses import probabilities, probabilities_of_means
+from sksparsenn._estimators.uncertainty import temperature
+from sksparsenn._network.losses import classification_loss, probabilities, probabilities_of_means
 
 
 def _require_probabilities(estimator):
@@ -38,6 +39,8 @@ class Classification(ClassifierMixin):
     """The methods of a network whose outputs are scores of classes."""
 
     _target_kind = Labels
+    _calibration = ("temperature_",)
+    """Attributes that `_calibrate` stores."""
 
     def _new_targets(self, y, classes=None):
         return Labels.of(y, self.loss, self.class_weight, classes)
@@ -65,11 +68,33 @@ class Classification(ClassifierMixin):
     def _scores(self, outputs):
         """Return scores of the classes, as `decision_function` does."""
         scores = self._units().inverse(outputs)
+        if hasattr(self, "temperature_"):
+            scores = scores / self.temperature_
         return scores.ravel() if len(self.classes_) == 2 else scores
 
     def _probabilities(self, scores):
         """Return probabilities of the classes."""
         return probabilities(scores) if self.loss == "log_loss" else probabilities_of_means(scores)
+
+    def _calibrate(self, start, outputs, left_out):
+        """Store the temperature by which scores of the networks that left a row out predict it best."""
+        used = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
+        rows = start.rows.part(used)
+        weights = start.targets.balanced(rows.y, rows.weights)
+        if self.loss != "log_loss":
+            return
+        scores, shares = self._units().inverse(left_out[used]), weights / weights.sum()
+        signs, loss = start.targets.encode(rows.y), classification_loss("log_loss", np.zeros(scores.shape[1]))
+
+        def slope(factor):
+            return float((shares * (loss.derivative(factor * scores, signs) * scores).sum(axis=1)).sum())
+
+        self.temperature_ = temperature(slope)
+
+    def _cv_score(self, rows, predictions):
+        """Return the accuracy of predictions of these rows."""
+        positive = predictions > 0 if predictions.ndim == 1 else predictions.argmax(axis=1)
+        return float(np.average(self.classes_[positive.astype(int)] == rows.y, weights=rows.weights))
 
     def _from_outputs(self, outputs):
         """Return probabilities of the classes, or for the hinge their scores."""

@@ -115,7 +115,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             self._require_room_for_predictions(start, kept)
             self._warn(trainings, trainings[0].state.loss_curve)
             self._store(start, trainings, kept, start.resumes)
-            self._store_cross_validation(start, X)
+            self._store_cross_validation(start)
             vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             self._training = self._memory(start, trainings, kept) if self.warm_start else {}
             progress.end()
@@ -183,7 +183,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             kept = [training.kept_weights]
             self._require_room_for_predictions(start, kept)
             self._store(start, [training], kept, start.resumes)
-            self._store_cross_validation(start, X)
+            self._store_cross_validation(start)
             self._count_rows(len(start.samples), continues)
             self._training = self._memory(start, [training], kept)
         return self

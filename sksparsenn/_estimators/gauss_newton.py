@@ -131,7 +131,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             self._store_history(trainings, unit, start.resumes)
             self._store_validation(trainings, start.resumes)
             self._store_alpha(trainings)
-            self._store_cross_validation(start, X)
+            self._store_cross_validation(start)
             self._training = self._memory(start, trainings, kept) if self.warm_start else {}
             progress.end()
         return self

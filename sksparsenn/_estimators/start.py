@@ -86,6 +86,8 @@ class Member(NamedTuple):
 class Start(NamedTuple):
     """What training starts from."""
 
+    rows: Rows
+    """As they came."""
     samples: object
     """All that some network trains on, on the sphere."""
     y: np.ndarray
