@@ -68,7 +68,7 @@ class NotesTimes:
 
     def _line(self, *_):
         self.times = []
-        return lambda state: self.times.append(perf_counter())
+        return lambda trainings: self.times.append(perf_counter())
 
 
 # -- memory -------------------------------------------------------------------------------

@@ -93,6 +93,23 @@ def score_against_cost(ax, rows, name, score, *, cost, spread=None, x_label, y_l
     plain(ax.xaxis)
 
 
+def panels_of_sets(rows, score, *, spread=None, y_label, n_columns=3):
+    """A panel for each set: the models' scores against their seconds to fit; models without a score are left out."""
+    names = list(dict.fromkeys(row["set"] for row in rows))
+    n_columns = min(n_columns, len(names))
+    figure, axes = panels(-(-len(names) // n_columns), n_columns, width=4.0, height=3.0)
+    for ax in axes.ravel()[len(names) :]:
+        ax.remove()
+    for ax, name in zip(axes.ravel(), names, strict=False):
+        mine = [row for row in rows if row["set"] == name and row[score] != ""]
+        score_against_cost(
+            ax, mine, "model", score, cost="fit s", spread=spread, x_label="seconds to fit", y_label=y_label
+        )
+        ax.set_title(name)
+    legend_below(figure, max(axes.ravel()[: len(names)], key=lambda ax: len(ax.containers)), n_columns)
+    return figure
+
+
 def plain(*axes):
     """Numbers as they are spoken at the ticks of logarithmic axes; between powers of ten only on short axes."""
     from matplotlib.ticker import FuncFormatter

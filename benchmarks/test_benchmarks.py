@@ -7,9 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyRegressor
 
 from benchmarks import __main__ as command
-from benchmarks import common, quality, step_against_width, steps, tables, time_to_loss
+from benchmarks import (
+    classification_tables,
+    common,
+    default_classifiers,
+    defaults,
+    quality,
+    runs,
+    step_against_width,
+    steps,
+    tables,
+    time_to_loss,
+)
 from benchmarks.dense_steps import NumpyStep
 
 FOLDER = Path(command.__file__).parent
@@ -82,11 +94,11 @@ def test_a_small_run_leaves_a_table_and_a_figure(tmp_path, monkeypatch):
 def test_quality_goes_on_after_an_interruption(tmp_path, regression_sets, capsys):
     options = ["--data", str(regression_sets), "--output", str(tmp_path), "--models", "HistGradient"]
     quality.main([*options, "--splits", "1"])
-    runs = tmp_path / "quality_runs.csv"
-    first = runs.read_text()
+    file = tmp_path / "quality_runs.csv"
+    first = file.read_text()
     quality.main([*options, "--splits", "2"])
-    assert runs.read_text().startswith(first)
-    found = tables.read_table(runs)[1]
+    assert file.read_text().startswith(first)
+    found = tables.read_table(file)[1]
     assert [(row["split"], row["rows"]) for row in found] == [(0, 48), (1, 48)]
     (row,) = tables.read_table(tmp_path / "quality.csv")[1]
     errors = np.array([run["rmse"] for run in found])
@@ -102,11 +114,95 @@ def test_quality_goes_on_after_an_interruption(tmp_path, regression_sets, capsys
 
 
 def test_quality_does_not_mix_conditions(tmp_path):
-    runs = tmp_path / "quality_runs.csv"
-    quality.Runs(runs)
-    runs.write_text(runs.read_text().replace("tuning rows: 2000", "tuning rows: 5"))
+    file = tmp_path / "quality_runs.csv"
+    runs.Runs(file, quality.COLUMNS, **quality.CONSTANTS)
+    file.write_text(file.read_text().replace("tuning rows: 2000", "tuning rows: 5"))
     with pytest.raises(SystemExit, match="other conditions"):
-        quality.Runs(runs)
+        runs.Runs(file, quality.COLUMNS, **quality.CONSTANTS)
+
+
+def test_defaults_compares_over_sets(tmp_path, regression_sets, capsys):
+    models = ["MLP", "RidgeCV", "Dummy", "GaussianProcess"]
+    defaults.main([
+        "--data", str(regression_sets), "--output", str(tmp_path), "--splits", "2", "--rows", "40", "--models", *models
+    ])  # fmt: skip
+    comments, rows = tables.read_table(tmp_path / "defaults.csv")
+    assert "rows: 40; test rows: 10000" in comments[2]
+    rows = {row["model"]: row for row in rows}
+    assert all((row["splits"], row["rows"], row["features"]) == (2, 40, 3) for row in rows.values())
+    assert rows["RidgeCV"]["log-likelihood"] == rows["RidgeCV"]["coverage"] == ""
+    nothing, process = rows["DummyRegressor"], rows["GaussianProcessRegressor"]
+    assert process["rmse"] < nothing["rmse"]
+    assert process["log-likelihood"] > nothing["log-likelihood"]
+    assert nothing["width"] == pytest.approx(2 * 1.645 * 7, rel=0.3)  # of a target with standard deviation 7
+    ranks = {row["model"]: row for row in tables.read_table(tmp_path / "defaults_ranks.csv")[1]}
+    assert sorted(row["mean rank"] for row in ranks.values()) == [1, 2, 3, 4]
+    assert ranks["MLPRegressor"]["ratio"] == ranks["MLPRegressor"]["fit ratio"] == 1
+    assert ranks["DummyRegressor"]["likelihood gain"] == 0
+    assert ranks["RidgeCV"]["worst set"] == "waves"
+    assert f"| `RidgeCV` | {rows['RidgeCV']['rmse']:.3g} ± " in capsys.readouterr().out
+    assert (tmp_path / "defaults_ranks.png").stat().st_size > 5000
+
+
+class TellsItsSpread(DummyRegressor):
+    """Predicts 0 with standard deviation 2, and intervals from -1 to 1."""
+
+    def predict(self, X, return_std=False):
+        mean = np.zeros(len(X))
+        return (mean, np.full(len(X), 2.0)) if return_std else mean
+
+    def predict_interval(self, X, coverage=0.9):
+        return np.tile([-1.0, 1.0], (len(X), 1))
+
+
+def test_defaults_takes_standard_deviations_and_intervals_where_there_are_any():
+    X, y = np.zeros((4, 1)), np.array([0.0, 0.5, 1.5, -0.5])
+    found = defaults.evaluate(TellsItsSpread(), X, y, X, y)
+    assert found["log-likelihood"] == pytest.approx(-np.log(2 * np.sqrt(2 * np.pi)) - np.mean(y**2) / 8)
+    assert (found["coverage"], found["width"]) == (0.75, 2)
+    found = defaults.evaluate(defaults.MODELS["RidgeCV"], X, y, X, y)
+    assert all(np.isnan(found[key]) for key in ("log-likelihood", "coverage", "width"))
+
+
+def test_default_classifiers_compares_over_sets(tmp_path, capsys):
+    default_classifiers.main([
+        "--sets", "iris", "wine", "--splits", "2", "--rows", "60", "--output", str(tmp_path),
+        "--models", "MLP", "SVC", "Logistic",
+    ])  # fmt: skip
+    rows = tables.read_table(tmp_path / "default_classifiers.csv")[1]
+    assert [(row["rows"], row["classes"], row["splits"]) for row in rows] == [(60, 3, 2)] * 6
+    assert all(0.8 < row["accuracy"] <= 1 for row in rows)
+    assert all((row["log loss"] == "") == (row["model"] == "SVC") for row in rows)
+    ranks = tables.read_table(tmp_path / "default_classifiers_ranks.csv")[1]
+    assert sum(row["mean rank, accuracy"] for row in ranks) == pytest.approx(1 + 2 + 3, rel=0.01)
+    assert {row["model"]: row["mean rank, log loss"] for row in ranks}["SVC"] == ""
+    assert "| `SVC` | " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", classification_tables.SETS)
+def test_classification_tables_become_numbers(name):
+    """Those of packages that are not installed are left out."""
+    try:
+        table = classification_tables.load(name)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    X, y, X_test, y_test = classification_tables.load_split(name, 0, 100, 50)
+    assert len(table.y) >= 30
+    assert len(X) == len(y) <= 100
+    assert len(X_test) == len(y_test) <= 50
+    assert np.isfinite(X).all()
+    assert np.isfinite(X_test).all()
+    assert set(y_test) <= set(y) == set(range(max(table.y) + 1))
+
+
+def test_ranks_share_ties_and_leave_out_rows_with_gaps():
+    ranks = runs.mean_ranks(np.array([[1.0, 5.0], [np.nan, 0.0], [2.0, 5.0]]))
+    assert ranks[[0, 2]] == pytest.approx([1.25, 1.75])
+    assert np.isnan(ranks[1])
+
+
+def test_ratios_to_a_rival():
+    assert runs.against(np.array([1.0, 8.0]), np.array([2.0, 4.0]), ["a", "b"]) == (1, 1, 2, "b")
 
 
 def test_tables_come_back_as_they_were(tmp_path):

@@ -87,8 +87,8 @@ class RacingRegressor(SketchedGaussNewtonRegressor):
     def _line(self, *_):
         course = self.course
 
-        def look(state):
-            now = perf_counter()
+        def look(trainings):
+            now, state = perf_counter(), trainings[0].state
             course.seconds, course.iterations = now - course.start - course.looking, len(state.history)
             course.loss = float(np.mean((state.point.evaluation.outputs - course.target) ** 2))
             if course.loss <= course.goal or course.seconds > course.limit:
