@@ -5,17 +5,17 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, make_friedman1
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
-
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
 from sksparsenn._samples.lift import column_spreads
 
 REGRESSORS = [SparseShiftedReLURegressor(random_state=0), SketchedGaussNewtonRegressor(random_state=0)]

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GridSearchCV
-
-import sksparsenn._estimators.callbacks
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV
+
+import sksparsenn
+import sksparsenn._estimators.callbacks
 
 MODELS = {
     "gd": SparseShiftedReLURegressor(40, shift=0.5, max_iter=6, tol=0, random_state=0),
@@ -56,7 +57,7 @@ class Recorder:
         return len(self.scores) == self.stop_after
 
 
-supported = hasattr(SparseShiftedReLURegressor, "set_callbacks")
+supported = hasattr(sksparsenn.SparseShiftedReLURegressor, "set_callbacks")
 
 
 def test_older_versions_train_without():

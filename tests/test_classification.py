@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
+from single_networks import SketchedGaussNewtonClassifier, SparseShiftedReLUClassifier
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_iris, make_classification
@@ -12,7 +13,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksparsenn import SketchedGaussNewtonClassifier, SparseShiftedReLUClassifier
 from sksparsenn._network.losses import LogLoss, classification_loss, probabilities, probabilities_of_means
 from sksparsenn._search.searches import SEARCHES
 

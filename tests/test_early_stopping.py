@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 import sklearn
+from single_networks import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from sksparsenn import (
-    SketchedGaussNewtonClassifier,
-    SketchedGaussNewtonRegressor,
-    SparseShiftedReLUClassifier,
-    SparseShiftedReLURegressor,
-)
 
 MODELS = {
     "gd": SparseShiftedReLURegressor(100, shift=0.8, max_iter=40, random_state=0),

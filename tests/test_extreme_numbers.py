@@ -9,15 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, issparse
-
-import sksparsenn
-from sksparsenn import (
-    HalfSpaceIndex,
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+
+import sksparsenn
+from sksparsenn import HalfSpaceIndex
 from sksparsenn._samples.points import as_normals, as_points
 from sksparsenn._utils.range import LARGEST_TARGET, STIFFEST, absolute_ridge, aligned_table, unit_of
 from sksparsenn.ntk import (

@@ -9,10 +9,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from single_networks import SketchedGaussNewtonRegressor
 from sklearn.exceptions import NotFittedError
 
 import sksparsenn._utils.memory
-from sksparsenn import SketchedGaussNewtonRegressor
 
 
 def table(n=300, d=5, seed=0):

@@ -4,11 +4,12 @@ import dense_gauss_newton
 import dense_twin
 import numpy as np
 import pytest
+from single_networks import SketchedGaussNewtonRegressor
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sksparsenn import SketchedGaussNewtonRegressor
+import sksparsenn
 from sksparsenn._search.choice import make_search
 from sksparsenn._utils.blas_threads import single_blas_thread
 
@@ -126,7 +127,7 @@ def test_steps_that_are_taken_back_agree_with_dense_twin(rash):
 def test_every_solver_follows_the_twin(setting, solver, monkeypatch):
     """Also where a preconditioner is kept from one Jacobian to the next, and where it is worn out."""
     # A step by Nystrom has four digits; with ten it is that of the twin.
-    monkeypatch.setattr(SketchedGaussNewtonRegressor, "_residual", 1e-10)
+    monkeypatch.setattr(sksparsenn.SketchedGaussNewtonRegressor, "_residual", 1e-10)
     model, expected = fit_both(SETTINGS[setting], **SOLVERS[solver], max_iter=5)
     assert (model.residual_curve_ <= 1e-10).all()
     np.testing.assert_allclose(model.hidden_weights_, expected.weights, rtol=0, atol=1e-6)

@@ -14,15 +14,14 @@ and why.  Never renew it to end a failure that is not understood.
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone, is_classifier
-from sklearn.datasets import load_diabetes, make_classification, make_friedman1, make_friedman2
-
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_diabetes, make_classification, make_friedman1, make_friedman2
 
 # ---------------------------------------------------------------------------------------
 # Tables: training samples first, then those to test on

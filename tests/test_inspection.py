@@ -19,13 +19,14 @@ from sklearn.preprocessing import StandardScaler
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+
+import sksparsenn
 from sksparsenn.inspection import FiringPatternDisplay, TrainingCurveDisplay, WidthCostDisplay
 
 DISPLAYS = FiringPatternDisplay, TrainingCurveDisplay, WidthCostDisplay
@@ -110,7 +111,7 @@ def test_only_fitted_estimators_of_this_package(draw, diabetes):
     with pytest.raises(TypeError, match="got an object of type Pipeline, which ends in an object of type Ridge"):
         draw(make_pipeline(StandardScaler(), Ridge()).fit(*diabetes))
     with pytest.raises(TypeError, match="got the class SparseShiftedReLURegressor"):
-        draw(SparseShiftedReLURegressor)
+        draw(sksparsenn.SparseShiftedReLURegressor)
     assert not plt.get_fignums()
 
 
@@ -295,9 +296,9 @@ def test_firing_is_that_of_brute_force(model, dtype):
 )
 def test_samples_are_ordered_by_prediction(model, values):
     X, y = load_iris(return_X_y=True)
-    if isinstance(model, SparseShiftedReLUClassifier):
+    if isinstance(model, sksparsenn.SparseShiftedReLUClassifier):
         y = y == 1
-    elif isinstance(model, SparseShiftedReLURegressor):
+    elif isinstance(model, sksparsenn.SparseShiftedReLURegressor):
         y = np.column_stack([X[:, 0] * X[:, 1], X[:, 2]])
     model = clone(model).fit(X, y)
     display = FiringPatternDisplay.from_estimator(model, X)

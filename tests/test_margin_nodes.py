@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points
+from single_networks import SparseShiftedReLURegressor
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
 import sksparsenn._search.choice
 import sksparsenn._search.sample_nodes
 import sksparsenn._utils.memory
-from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._compiled.scan import EXCEPTION, LEAF, points_beyond
 from sksparsenn._network.firing import Lists, Step
 from sksparsenn._network.network import Network, initial_weights

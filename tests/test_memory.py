@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from single_networks import SparseShiftedReLUClassifier, SparseShiftedReLURegressor
 
-from sksparsenn import HalfSpaceIndex, SparseShiftedReLUClassifier, SparseShiftedReLURegressor
+from sksparsenn import HalfSpaceIndex
 from sksparsenn._utils import memory as _memory
 
 UNLIMITED = 9223372036854771712

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 from scipy.sparse import issparse
+from single_networks import SparseShiftedReLURegressor
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import (
@@ -17,7 +18,6 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._network.firing import Candidates
 from sksparsenn._utils import memory as _memory
 from sksparsenn.ntk import ShiftedNTKFeatures, SphereLift, shifted_ntk_kernel

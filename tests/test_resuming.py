@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone
 
 
 def table(n=150, d=4, seed=0):

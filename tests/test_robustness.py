@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from single_networks import SparseShiftedReLURegressor
 
 import sksparsenn._utils.memory
-from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._search.searches import SEARCHES
 
 

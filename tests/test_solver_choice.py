@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from single_networks import SketchedGaussNewtonRegressor
 
 import sksparsenn._solvers.choice
-from sksparsenn import SketchedGaussNewtonRegressor
 from sksparsenn._solvers.choice import Sizes, choose_solver, nanoseconds
 
 ENOUGH = 10**15

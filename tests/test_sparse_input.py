@@ -13,19 +13,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracles import FLOATS, KINDS, make_points
 from scipy import sparse
-from sklearn.base import clone
-from threadpoolctl import threadpool_limits
-
-import sksparsenn._utils.memory
-from sksparsenn import (
-    HalfSpaceIndex,
-    MarginLists,
-    MaxTree,
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+import sksparsenn._utils.memory
+from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
 from sksparsenn._samples.lift import Lift, in_canonical_order
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import columns_to_centre, mean_and_spread

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
+from single_networks import SparseShiftedReLUClassifier, SparseShiftedReLURegressor
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
 
-from sksparsenn import SparseShiftedReLUClassifier, SparseShiftedReLURegressor
 from sksparsenn._samples.lift import Lift, Standardiser
 from sksparsenn._training.streams import Moments, StreamRate, joined_lift
 

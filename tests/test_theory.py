@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
+from single_networks import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 
-from sksparsenn import SketchedGaussNewtonRegressor, SparseShiftedReLURegressor
 from sksparsenn._network.firing import Candidates, Lists
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.dense import DenseSamples

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone, is_classifier
-from threadpoolctl import threadpool_info, threadpool_limits
-
-import sksparsenn
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone, is_classifier
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import sksparsenn
 from sksparsenn._search.searches import SEARCHES
 from sksparsenn._utils import threads as _threads
 

@@ -3,8 +3,8 @@
 import dense_twin
 import numpy as np
 import pytest
+from single_networks import SparseShiftedReLURegressor
 
-from sksparsenn import SparseShiftedReLURegressor
 from sksparsenn._search.searches import SEARCHES
 
 STEPS = 25

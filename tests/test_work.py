@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from single_networks import SparseShiftedReLURegressor
 
-from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree, SparseShiftedReLURegressor
+from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
 
 
 def exponent(widths, work):

@@ -21,7 +21,6 @@ from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import make_search, require_training_memory
-from sksparsenn._search.work import Work
 from sksparsenn._training.early_stopping import EarlyStopping
 from sksparsenn._training.resuming import fingerprint, recalled_random_state, remember
 from sksparsenn._utils.range import (
@@ -80,10 +79,12 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         cv = None if stream else self.cv
         used, held_out = self._hold_out(rows, held_out, memory, splits=cv is None and not stream)
         targets = self._fitted_targets() if continues else self._new_targets(used.y, classes)
-        folds = self._make_folds(cv, rows, weighting.groups, targets, memory)
+        weights = targets.balanced(used.y, used.weights)
+        significant = weights / weights.sum() > 0
+        folds = self._make_folds(cv, rows, np.where(significant, weights, 0), weighting.groups, targets, memory)
         labels = np.zeros(len(used.y), np.int64) if folds is None else folds.labels[rows.weights > 0]
-        table = Table(used.X, targets.encode(used.y), targets.balanced(used.y, used.weights), labels)
-        table = table.without_negligible_rows()
+        table = Table(used.X, targets.encode(used.y), weights, labels)
+        table = table if significant.all() else table.part(significant)
         require_normal_targets(table.encoded, dtype)
         units_of = self._units_of_stream if stream else self._units_of
         lift, targets.units = units_of(targets, table, continues)
@@ -219,10 +220,11 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         n_networks = start.n_networks
         output_scale, before = float(self.output_scale), self.n_members_
         if stream:
-            output_scale, width = self._scale, self.width * before
+            output_scale, n_before = self._scale, n_networks
         else:
-            width = self.width * n_networks
-        if (fitted, n_outputs) != (width, start.y.shape[1]):
+            n_before = before
+        width = self.width * round(fitted / self.width) if stream else self.width * n_networks
+        if (fitted, n_outputs, n_before) != (width, start.y.shape[1], n_networks):
             networks = "a network" if before == 1 else f"{before} networks"
             raise ValueError(
                 f"training goes on from {networks} of width {fitted // before} with {n_outputs} outputs, "
@@ -256,6 +258,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             if weights is not last:
                 memory["weights"] = last[:, : training.member.samples.n_features].copy()
             parts = training.state, *training.parts, training.early_stopping
+            if self.stop_reason_ == "max_iter" != training.state.stop_reason:  # it has ended, but others go on
+                memory["ended"] = training.state.stop_reason
             members.append(memory | remember(*parts, random_state=training.member.random_state))
         memory = {"key": start.key, "members": members}
         if hasattr(self, "_split_seed"):
@@ -308,13 +312,19 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
         return self._split_seed
 
-    def _make_folds(self, cv, rows, groups, targets, memory):
-        """Return the `Folds` of all rows, or None if none are left out."""
+    def _make_folds(self, cv, rows, weights, groups, targets, memory):
+        """Return the `Folds` of all rows, or None if none are left out.
+
+        `weights` are those in the objective, of rows that weigh something.
+        """
         if cv is None:
             if groups is not None:
                 raise ValueError("groups are given, but cv=None leaves no rows out: set cv to 'auto' or a number.")
             return None
         groups = None if groups is None else checked_groups(groups, rows.X)
+        everywhere = rows.weights.copy()
+        everywhere[rows.weights > 0] = weights
+        rows = rows._replace(weights=everywhere)
         if isinstance(cv, str | Integral):
             classes = getattr(targets, "classes", None)
             return make_folds(cv, *rows, groups, classes=classes, seed=self._seed_of_split(memory))
@@ -375,27 +385,13 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         known = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
         self.cv_score_ = self._cv_score(start.rows.part(known), self.cv_prediction_[known])
 
-    def _store_work(self, work_curve, goes_on=False):
-        """Store the counted work of the search, an array for each quantity, after those there are if it goes on."""
-        for name in Work._fields:
-            curve = np.array([getattr(work, name) for work in work_curve])
-            before = [getattr(self, f"{name}_curve_")] if goes_on else []
-            setattr(self, f"{name}_curve_", np.concatenate([*before, curve]))
-
-    def _work_curve(self):
-        """Return the same as one record for each iteration."""
-        curves = self.pairs_evaluated_curve_, self.nodes_visited_curve_, self.neurons_rescanned_curve_
-        return [Work(*counts) for counts in zip(*(curve.tolist() for curve in curves), strict=True)]
-
-    def _store_validation(self, trainings, goes_on):
+    def _store_validation(self, trainings):
         """Store what early stopping saw, if it was used; else no such attributes."""
-        before = [self.validation_scores_] if goes_on and hasattr(self, "validation_scores_") else []
         for name in ("validation_scores_", "best_iteration_", "best_validation_score_"):
             vars(self).pop(name, None)
-        if trainings[0].early_stopping is not None:
-            found = [training.early_stopping for training in trainings]
-            scores = [np.array(training.early_stopping.scores[training.n_before :]) for training in trainings]
-            self.validation_scores_ = np.concatenate([*before, joined(scores, "mean")])
+        found = [training.early_stopping for training in trainings]
+        if found[0] is not None:
+            self.validation_scores_ = joined([np.array(stopping.scores) for stopping in found], "mean")
             best = np.array([stopping.best_iteration for stopping in found])
             self.best_iteration_ = best if len(found) > 1 else int(best[0])
             self.best_validation_score_ = float(np.mean([stopping.best_score for stopping in found]))

@@ -4,11 +4,10 @@ The mean of K networks of width m and output scale B has outputs B / (K sqrt(m))
 neurons of all: it is a network of width K m and output scale B / sqrt(K), whose neurons come in K blocks.
 """
 
-from itertools import zip_longest
-
 import numpy as np
 
 from sksparsenn._search.work import Work
+from sksparsenn._training.trust_region import Iteration
 
 
 def members_of(network, n_members):
@@ -39,20 +38,16 @@ def out_of_fold(outputs, folds):
 def joined(curves, how):
     """Return one curve for the curves of several networks, of which some ended before others.
 
-    "mean": one that ended counts with its last value; "sum": with zero; "all": as true.
+    "mean": one that ended counts with its last value; "sum": with zero; "all": as true; "longest": not at all.
     """
+    if how == "longest":
+        return max(curves, key=len)
     length = max(len(curve) for curve in curves)
     ends = {"mean": lambda curve: curve[-1], "sum": lambda curve: 0, "all": lambda curve: True}
     rows = [np.append(curve, np.full(length - len(curve), ends[how](curve), curve.dtype)) for curve in curves]
     if len(rows) == 1:
         return rows[0]
     return {"mean": np.mean, "sum": np.sum, "all": np.all}[how](rows, axis=0)
-
-
-def joined_work(curves):
-    """Return the work of each iteration, added up over the networks that it trained."""
-    nothing = Work(0, 0, 0)
-    return [sum(works, nothing) for works in zip_longest(*curves, fillvalue=nothing)]
 
 
 def of_single_network(state):
@@ -69,5 +64,11 @@ def of_single_network(state):
     if memory:
         of_all = {name: memory[name] for name in ("key", "split_seed") if name in memory}
         member = {name: value for name, value in memory.items() if name not in of_all}
+        if "objective_curve_" in state:
+            columns = [state[f"{name}_curve_"] for name in Iteration._fields]
+            member["State.history"] = np.stack(columns, axis=1).astype(np.float64)
+            member |= {"State.n_steps": len(columns[0]), "State.objective": state["objective_"]}
+        else:
+            member["State.work_curve"] = np.stack([state[f"{name}_curve_"] for name in Work._fields], axis=1)
         state["_training"] = of_all | {"members": [member]}
     return state

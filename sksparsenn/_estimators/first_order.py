@@ -7,11 +7,12 @@ import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
-from sksparsenn._estimators.committee import joined, joined_work
+from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
+from sksparsenn._search.work import Work
 from sksparsenn._training.averages import AVERAGES
 from sksparsenn._training.batches import BatchSampler, SinglePass
 from sksparsenn._training.descent import Options, State, descend
@@ -114,7 +115,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             kept = [training.kept_weights for training in trainings]
             self._require_room_for_predictions(start, kept)
             self._warn(trainings, trainings[0].state.loss_curve)
-            self._store(start, trainings, kept, start.resumes)
+            self._store(start, trainings, kept)
             self._store_cross_validation(start)
             vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
             self._training = self._memory(start, trainings, kept) if self.warm_start else {}
@@ -130,14 +131,13 @@ class SparseShiftedReLU(BaseShiftedReLU):
         stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
         parts = average, stopping, problem.search.history
         recall(member.memory, state, *parts, member.early_stopping)
+        state.work_curve = [Work(*work) for work in state.work_curve]
         average.begin(member.random_state)
         if member.memory:
             take_up_units(state, problem, options)
         draw = BatchSampler(problem, options.batch_size, member.random_state)
         iterations = descend(state, options, draw, average, stopping, member.early_stopping)
-        return FirstOrderTraining(
-            iterations, state, member, problem, parts=parts, n_before=len(state.loss_curve)
-        )
+        return FirstOrderTraining(iterations, state, member, problem, parts=parts)
 
     def _problem(self, member, loss, total_weight, in_batches):
         """Return what a network is trained on; the misfit is a weighted mean."""
@@ -169,20 +169,18 @@ class SparseShiftedReLU(BaseShiftedReLU):
             state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
             average = AVERAGES[self.average]()
             recall(member.memory, state, average, state.stream_rate)
+            state.work_curve = [Work(*work) for work in state.work_curve]
             average.begin(member.random_state)
 
             # Search, forward, loss, step, maintain.
             draw, parts = SinglePass(problem, options.batch_size, member.random_state), (average, state.stream_rate)
-            training = FirstOrderTraining(
-                descend(state, options, draw, average), state, member, problem, parts=parts,
-                n_before=len(state.loss_curve),
-            )  # fmt: skip
+            training = FirstOrderTraining(descend(state, options, draw, average), state, member, problem, parts=parts)
             training.advance(1, NEVER)
 
             # Store.
             kept = [training.kept_weights]
             self._require_room_for_predictions(start, kept)
-            self._store(start, [training], kept, start.resumes)
+            self._store(start, [training], kept)
             self._store_cross_validation(start)
             self._count_rows(len(start.samples), continues)
             self._training = self._memory(start, [training], kept)
@@ -232,21 +230,21 @@ class SparseShiftedReLU(BaseShiftedReLU):
             stream=stream,
         )
 
-    def _store(self, start, trainings, kept, goes_on):
-        """Keep the fitted network and the record of training, after that of the fit this one goes on from."""
+    def _store(self, start, trainings, kept):
+        """Keep the fitted network and the record of training."""
         vars(self).update(self._fitted(start.members, kept))
         states, problem = [training.state for training in trainings], trainings[0].problem
         self._weight_seen = problem.total_weight
         self.search_ = problem.search.name
         self.learning_rate_ = float(np.mean([state.learning_rate for state in states]))
         for name in ("loss_curve", "firing_fraction_curve"):
-            curves = [np.array(getattr(training.state, name)[training.n_before :]) for training in trainings]
-            before = [getattr(self, f"{name}_")] if goes_on else []
-            setattr(self, f"{name}_", np.concatenate([*before, joined(curves, "mean")]))
-        self._store_work(joined_work([state.work_curve for state in states]), goes_on)
+            setattr(self, f"{name}_", joined([np.array(getattr(state, name)) for state in states], "mean"))
+        for place, name in enumerate(Work._fields):
+            curves = [np.array([work[place] for work in state.work_curve]) for state in states]
+            setattr(self, f"{name}_curve_", joined(curves, "sum"))
         self.n_iter_ = len(self.loss_curve_)
         self.stop_reason_ = self._stop_reason(trainings)
-        self._store_validation(trainings, goes_on)
+        self._store_validation(trainings)
 
 
 def described(trainings):

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import check_cv
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from sksparsenn._samples.sparse_table import canonical, lexicographic_ranks
 
-# Committees of cv="auto": five networks up to so many rows, and one that leaves out a fifth of them beyond.
+# Committees of cv="auto": five networks up to so many distinct rows, and one that leaves out a fifth of them beyond.
 AUTO_FOLDS, MANY_ROWS = 5, 10_000
 
 
@@ -65,7 +65,7 @@ def make_folds(cv, X, y, weights, groups, *, classes, seed):
     trains = ~leaves_out
     if n_units < 2:  # nothing can be left out
         trains = leaves_out
-    if cv == "auto" and len(y) > MANY_ROWS:
+    if cv == "auto" and n_units > MANY_ROWS:
         leaves_out, trains = leaves_out[:1], trains[:1]
     return Folds(of_all_rows(fold_of_unit[units], kept), trains, leaves_out)
 
@@ -73,6 +73,8 @@ def make_folds(cv, X, y, weights, groups, *, classes, seed):
 def given_folds(cv, X, y, weights, groups, *, classifier):
     """Return the folds that a splitter or a list of splits names; rows that weigh nothing get the label -1."""
     splits = list(check_cv(cv, y, classifier=classifier).split(X, y, groups))
+    if not splits:
+        raise ValueError("cv holds no split: give some, a number of folds, or None.")
     trains, leaves_out = np.zeros((2, len(splits), len(y)), dtype=bool)
     for member, (train, test) in enumerate(splits):
         trains[member, train] = True
@@ -82,7 +84,7 @@ def given_folds(cv, X, y, weights, groups, *, classifier):
     for member in range(len(splits)):
         for part, name in ((trains, "train on"), (leaves_out, "leave out")):
             if not part[member].any():
-                raise ValueError(f"split {member} of cv={cv!r} has no row of positive weight to {name}.")
+                raise ValueError(f"split {member} of cv has no row of positive weight to {name}: leave it away.")
     patterns, labels = np.unique(np.concatenate([trains, leaves_out]), axis=1, return_inverse=True)
     return Folds(of_all_rows(labels.ravel(), kept), *np.split(patterns, 2))
 
@@ -97,7 +99,8 @@ def of_all_rows(labels, kept):
 def checked_groups(groups, X):
     """Return groups as an array with one for each row, or an error that names them."""
     groups = column_or_1d(groups, warn=True)
-    check_consistent_length(X, groups)
+    if len(groups) != X.shape[0]:
+        raise ValueError(f"groups holds {len(groups)} entries, but X {X.shape[0]} samples: give one for each.")
     return groups
 
 

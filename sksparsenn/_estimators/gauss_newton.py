@@ -1,13 +1,12 @@
 """Second-order training: Gauss-Newton over firing pairs, for the regressor and the classifier."""
 
-from functools import partial
 from numbers import Real
 
 import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.callbacks import Progress
-from sksparsenn._estimators.committee import joined, joined_work
+from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
 from sksparsenn._search.choice import make_search
@@ -20,7 +19,7 @@ from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.ridge_path import ridge_of
 from sksparsenn._training.side_by_side import Training, train_all
-from sksparsenn._training.trust_region import Options, State, train
+from sksparsenn._training.trust_region import Iteration, Options, State, train
 from sksparsenn._utils.blas_threads import single_blas_thread
 from sksparsenn._utils.range import unit_of
 from sksparsenn._utils.sklearn import Interval, OneOf, StrOptions, _fit_context
@@ -31,8 +30,9 @@ LARGEST_SKETCH = 1e9
 # What is recorded of an iteration and kept as a curve of the same name.
 # Of a committee it is the mean over the networks, or the sum.
 CURVES = {
-    "alpha": "mean", "objective": "mean", "damping": "mean", "accepted": "all", "inner_iterations": "sum",
+    "alpha": "longest", "objective": "mean", "damping": "mean", "accepted": "all", "inner_iterations": "sum",
     "residual": "mean", "neurons_moved": "sum", "pairs_changed": "sum", "firing_fraction": "mean",
+    "pairs_evaluated": "sum", "nodes_visited": "sum", "neurons_rescanned": "sum",
 }  # fmt: skip
 
 
@@ -42,19 +42,15 @@ class SecondOrderTraining(Training):
     @property
     def weights(self):
         """The present weights."""
-        return self.state.point.network.weights
+        point = self.state.point  # None if training had ended before
+        return (self.state if point is None else point).network.weights
 
     final_weights = weights
 
-    @property
-    def objectives(self):
-        """The objective before each step and after the last."""
-        return [step.objective for step in self.state.history] + [self.objective]
-
-    @property
-    def objective(self):
-        """The present objective."""
-        return self.state.point.objective(self.state.ridge)
+    def curve(self, name):
+        """Return a quantity of each iteration."""
+        kind = Iteration.__annotations__[name]
+        return np.array([getattr(step, name) for step in self.state.history], dtype=kind)
 
 
 
@@ -115,21 +111,20 @@ class SketchedGaussNewton(BaseShiftedReLU):
             trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
             # Search, forward, loss, step, maintain.
-            n_before = self.n_iter_ if start.resumes else 0
             progress = Progress(
                 self, X, y, sample_weight, self.max_iter,
                 lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
-                self._line(partial(described, n_before=n_before)),
+                self._line(described),
             )  # fmt: skip
             train_all(trainings, progress, len(start.samples) * self.width)
 
             # Store.
             kept = [training.kept_weights for training in trainings]
             self._require_room_for_predictions(start, kept)
-            self._warn(trainings, trainings[0].objectives)
+            self._warn(trainings, np.append(trainings[0].curve("objective"), trainings[0].state.objective))
             vars(self).update(self._fitted(start.members, kept))
-            self._store_history(trainings, unit, start.resumes)
-            self._store_validation(trainings, start.resumes)
+            self._store_history(trainings, unit)
+            self._store_validation(trainings)
             self._store_alpha(trainings)
             self._store_cross_validation(start)
             self._training = self._memory(start, trainings, kept) if self.warm_start else {}
@@ -145,9 +140,10 @@ class SketchedGaussNewton(BaseShiftedReLU):
         )
         state = State(network, member.anchor)
         recall(member.memory, state, member.early_stopping)
+        state.history = [Iteration(*step) for step in state.history]
         solver = self._make_solver(member.random_state, options.ridge.falls)
         iterations = train(problem, state, solver, options, member.early_stopping)
-        return SecondOrderTraining(iterations, state, member, problem, solver, n_before=state.n_steps)
+        return SecondOrderTraining(iterations, state, member, problem, solver)
 
     def _make_solver(self, random_state, on_path):
         """Return the solver of that name; for "auto" one that chooses for each Jacobian."""
@@ -166,46 +162,36 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
         return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)
 
-    def _store_history(self, trainings, unit, resumes):
-        """Store the record of iterations, an array for each quantity, after that of the fit this one goes on from."""
-        histories = [training.state.history for training in trainings]
-
-        def curve(name, how):
-            return joined([np.array([getattr(step, name) for step in history]) for history in histories], how)
-
-        curves = {f"{name}_curve_": curve(name, how) for name, how in CURVES.items()}
-        for name in ("objective_curve_", "damping_curve_"):
-            curves[name] = curves[name] * unit
-        work_curve = joined_work([[step.work for step in history] for history in histories])
-        if resumes:
-            curves = {name: np.concatenate([getattr(self, name), new]) for name, new in curves.items()}
-            work_curve = self._work_curve() + work_curve
-        vars(self).update(curves)
-        self._store_work(work_curve)
+    def _store_history(self, trainings, unit):
+        """Store the record of iterations, an array for each quantity."""
+        for name, how in CURVES.items():
+            curve = joined([training.curve(name) for training in trainings], how)
+            setattr(self, f"{name}_curve_", curve * unit if name in ("objective", "damping") else curve)
         total_weight = np.mean([training.member.weights.sum() for training in trainings])
         self.loss_curve_ = self.objective_curve_ / total_weight
-        self.objective_ = float(np.mean([training.objective for training in trainings])) * unit
+        self.objective_ = float(np.mean([training.state.objective for training in trainings])) * unit
         self.n_iter_ = len(self.objective_curve_)
         self.search_, self.solver_ = trainings[0].problem.search.name, trainings[0].solver.name
         self.stop_reason_ = self._stop_reason(trainings)
 
     def _store_alpha(self, trainings):
         """Store the ridge at which the weights that are kept were found."""
-        if self.alpha == "auto":
-            alphas = self.alpha_curve_[np.asarray(self.best_iteration_) - 1]
-            self.alpha_ = alphas if len(trainings) > 1 else float(alphas)
+        ridge = ridge_of(self.alpha)
+        if ridge.falls:
+            alphas = np.array([ridge.at(training.early_stopping.best_iteration - 1) for training in trainings])
+            self.alpha_ = alphas if len(trainings) > 1 else float(alphas[0])
         else:
             self.alpha_ = float(self.alpha)
 
 
-def described(trainings, n_before):
-    """Return a description of the last iteration, which comes after so many of the fit that this one goes on from."""
+def described(trainings):
+    """Return a description of the last iteration."""
     states = [training.state for training in trainings]
     steps = [state.history[-1] for state in states]
-    objective = np.mean([training.objective for training in trainings])
+    objective = np.mean([state.objective for state in states])
     kept = "kept" if all(step.accepted for step in steps) else "taken back"
     return (
-        f"iteration {n_before + max(len(state.history) for state in states)}: objective {objective:.6g}, "
+        f"iteration {max(len(state.history) for state in states)}: objective {objective:.6g}, "
         f"damping {np.mean([step.damping for step in steps]):.2g}, step {kept}, "
         f"{round(np.mean([step.inner_iterations for step in steps]))} inner iterations, "
         f"{np.mean([step.firing_fraction for step in steps]):.2%} of pairs fire"

@@ -8,7 +8,6 @@ from sksparsenn._estimators.folds import Folds
 from sksparsenn._network.network import Network
 from sksparsenn._samples.lift import in_canonical_order
 from sksparsenn._training.early_stopping import EarlyStopping
-from sksparsenn._utils.range import significant_rows
 
 
 class Rows(NamedTuple):
@@ -42,9 +41,8 @@ class Table(NamedTuple):
     weights: np.ndarray
     labels: np.ndarray
 
-    def without_negligible_rows(self):
-        """Return the rows whose share of all weights does not round to zero."""
-        rows = significant_rows(self.weights)
+    def part(self, rows):
+        """Return some of the rows."""
         return Table(*(part[rows] for part in self))
 
     def in_canonical_order(self):
@@ -112,11 +110,6 @@ class Start(NamedTuple):
     def n_networks(self):
         """The number of networks to train."""
         return 1 if self.folds is None else len(self.folds)
-
-    @property
-    def resumes(self):
-        """Whether training goes on where that of the last fit stopped."""
-        return bool(self.members[0].memory)
 
     def training_rows(self, place):
         """Return the rows of the table that a network trains on, as an index."""

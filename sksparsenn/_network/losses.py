@@ -147,4 +147,4 @@ def probabilities_of_means(scores):
         scores = np.stack([-scores, scores], axis=1)
     positive = np.maximum(scores + 1, 0)
     total = positive.sum(axis=1, keepdims=True)
-    return np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / scores.shape[1])
+    return np.where(total == 0, 1 / scores.shape[1], positive / np.where(total == 0, 1, total))

@@ -69,7 +69,7 @@ class State:
 
     remembered = (
         "velocity", "learning_rate", "rate_limit", "kernel_unit", "n_steps", "last_loss", "best_loss", "best_weights",
-        "loss_curve", "firing_fraction_curve",
+        "loss_curve", "firing_fraction_curve", "work_curve",
     )  # fmt: skip
 
 

@@ -41,8 +41,11 @@ class Training:
     parts: tuple = ()
     """What is remembered with the state, for a fit that goes on from here."""
     ended: bool = False
-    n_before: int = 0
-    """Iterations of the training that this one goes on from."""
+
+    def __post_init__(self):
+        # A fit that goes on from another one lets those rest that ended there before their time.
+        if "ended" in self.member.memory:
+            self.state.stop_reason, self.ended = self.member.memory["ended"], True
 
     @property
     def early_stopping(self):
@@ -92,7 +95,7 @@ def train_all(trainings, progress, n_pairs):
     if not progress.is_watched:
         run(trainings, SLICE, True)
         return
-    running = trainings
+    running = [training for training in trainings if not training.ended]
     while running:
         progress.begin_iteration()
         run(running, 1, False)

@@ -87,7 +87,10 @@ class Iteration(NamedTuple):
     neurons_moved: int
     pairs_changed: int
     firing_fraction: float
-    work: Work
+    pairs_evaluated: int
+    nodes_visited: int
+    neurons_rescanned: int
+    """Work of the search."""
 
 
 @dataclass
@@ -115,9 +118,11 @@ class State:
     """Neurons that the last step moved, if it was taken back: the search still has them there."""
     work: Work = field(default_factory=lambda: Work(0, 0, 0))
     history: list = field(default_factory=list)
+    objective: float = np.nan
+    """After the last iteration."""
     stop_reason: str = "max_iter"
 
-    remembered = "kernel_unit", "n_steps", "damping", "last_step", "growth"
+    remembered = "kernel_unit", "n_steps", "damping", "last_step", "growth", "history", "objective"
 
 
 def train(problem, state, solver, options, early_stopping=None):
@@ -155,6 +160,7 @@ def train(problem, state, solver, options, early_stopping=None):
             state.last_step = step
         else:
             state.last_step = what_is_left_of_the_pull(state)
+        state.objective = state.point.objective(state.ridge)
         adapt_damping(state, decrease, predicted, accepted, options)
         refuse_divergence(state, options)
         # 7. Stop once the score on validation samples has ceased to improve or, unless the ridge will fall further,
@@ -274,7 +280,7 @@ def record(state, trial, solution, step, accepted):
             neurons_moved=int(step.any(axis=1).sum()) if accepted else 0,
             pairs_changed=before.n_pairs + after.n_pairs - 2 * kept if accepted else 0,
             firing_fraction=state.point.evaluation.firing_fraction,
-            work=state.work,
+            **state.work._asdict(),
         )
     )
     state.work = Work(0, 0, 0)
@@ -282,7 +288,7 @@ def record(state, trial, solution, step, accepted):
 
 def refuse_divergence(state, options):
     """Raise ValueError, naming the parameter to change, once undamped steps have blown up."""
-    first, last = state.history[0].objective, state.point.objective(state.ridge)
+    first, last = state.history[0].objective, state.objective
     if options.damped or (np.isfinite(last) and last <= DIVERGED * max(first, 1.0)):
         return
     raise ValueError(

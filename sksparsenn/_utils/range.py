@@ -43,12 +43,6 @@ def aligned_table(X):
     return type(X)(tuple(parts), shape=X.shape)
 
 
-def significant_rows(weights):
-    """Return which rows have a share of all weights that does not round to zero, as an index."""
-    kept = weights / weights.sum() > 0
-    return slice(None) if kept.all() else kept
-
-
 # -- refusals --------------------------------------------------------------------------------
 
 

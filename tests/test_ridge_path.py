@@ -1,0 +1,525 @@
+"""The ridge that falls along a path: the steps, what is kept, and the solver that is enough for them."""
+
+from types import SimpleNamespace
+
+import dense_gauss_newton
+import dense_twin
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+
+import sksparsenn._estimators.gauss_newton
+import sksparsenn._solvers.choice
+from sksparsenn import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
+from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._samples.points import padded_rows
+from sksparsenn._solvers.choice import SMALL_ORDER, AutomaticSolver, Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.cholesky import CholeskySolver
+from sksparsenn._solvers.conjugate_gradients import ConjugateGradientSolver
+from sksparsenn._solvers.jacobian import Jacobian
+from sksparsenn._solvers.solution import Solution
+from sksparsenn._utils.blas_threads import single_blas_thread
+
+FIRST, FACTOR = 10.0, 0.7  # of the path
+
+# Every parameter that a result depends on is given: tests do not follow defaults.
+PLAIN = {
+    "width": 40, "shift": 0.8, "threshold": None, "solver": "cholesky", "search": "margin", "alpha": "auto",
+    "output_scale": 1.0, "init": "paired", "max_iter": 12, "tol": 0.0, "n_iter_no_change": 1000, "cv": None,
+    "damping": "adaptive", "early_stopping": "auto", "fit_intercept": True, "intercept_scaling": 1.0, "random_state": 3,
+}  # fmt: skip
+ESTIMATORS = {"regressor": SketchedGaussNewtonRegressor, "classifier": SketchedGaussNewtonClassifier}
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread():
+    """For the twin and for solvers, which are called like that."""
+    with single_blas_thread():
+        yield
+
+
+def regressor(**params):
+    return SketchedGaussNewtonRegressor(**(PLAIN | params))
+
+
+def estimator(kind, **params):
+    return ESTIMATORS[kind](**(PLAIN | params))
+
+
+def problem(n=60, d=4, n_outputs=1, seed=0, noise=0.3):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d))
+    Y = np.sin(2 * X @ np.random.default_rng(9).standard_normal((d, n_outputs)))
+    Y += noise * rng.standard_normal(Y.shape)
+    return X, Y[:, 0] if n_outputs == 1 else Y
+
+
+def targets_of(kind, y):
+    return y if kind == "regressor" else np.digitize(y, [-0.4, 0.4])
+
+
+# -- against a dense twin ---------------------------------------------------------------------------
+
+
+def twin_on_path(model, X, y, X_val, y_val, sample_weight=None):
+    """The twin of `dense_gauss_newton` with a ridge of its own in each iteration, and the score after each."""
+    p, y, y_val = model.get_params(), y.reshape(len(y), -1), y_val.reshape(len(y_val), -1)
+    shift, threshold = p["shift"], p["shift"] if p["threshold"] is None else p["threshold"]
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    shares, both = weight / weight.sum(), np.vstack([X, X_val])
+    # Rows to validate on are lifted about the mean of the others: those have no share in it.
+    inside, rows_val = np.split(dense_twin.lifted(both, np.append(shares, np.zeros(len(X_val)))), [len(X)])
+    mean, spread = shares @ y, np.sqrt(shares @ (y - shares @ y) ** 2)
+    targets = (y - mean) / spread
+    generator = np.random.RandomState(p["random_state"])
+    W, signs = initial_weights(p["width"], inside.shape[1], y.shape[1], p["init"], generator, np.float64)
+    W = start = W[:, : inside.shape[1]]
+    root, scale = np.sqrt(weight), p["output_scale"] / np.sqrt(p["width"])
+    fires = dense_twin.activation(W, inside, shift, threshold)[1]
+    unit = np.average(scale**2 * fires.sum(axis=0), weights=weight)  # rows have length one
+    damped = p["damping"] == "adaptive"
+    damping = dense_gauss_newton.FIRST_DAMPING * unit if damped else 0.0
+
+    def residuals(W):
+        return (root[:, None] * (targets - dense_twin.outputs(W, signs, inside, shift, threshold, scale))).ravel()
+
+    def objective(W, ridge):
+        return 0.5 * np.sum(residuals(W) ** 2) + 0.5 * ridge * np.sum((W - start) ** 2)
+
+    last, failures, twin = 0.0, 0, SimpleNamespace(objectives=[], dampings=[], accepted=[], scores=[], weights=[])
+    for iteration in range(p["max_iter"]):
+        ridge = FIRST * FACTOR**iteration * unit
+        J = dense_gauss_newton.jacobian(W, signs, inside, root, threshold, scale)
+        travelled, before, towards = (W - start).ravel(), objective(W, ridge), dense_gauss_newton.MOMENTUM * last
+        u = dense_gauss_newton.damped_step(J, residuals(W), travelled, ridge, damping, towards)
+        decrease = before - objective(W + u.reshape(W.shape), ridge)
+        predicted = dense_gauss_newton.model(J, residuals(W), travelled, 0 * u, ridge, 0.0)
+        predicted -= dense_gauss_newton.model(J, residuals(W), travelled, u, ridge, 0.0)
+        accepted = bool(decrease > 0 or not damped)
+        twin.objectives.append(before)
+        twin.dampings.append(damping)
+        twin.accepted.append(accepted)
+        failures = 0 if accepted else failures + 1
+        last = u if accepted else dense_gauss_newton.LEFT_AFTER_FAILURE * last * (failures == 1)
+        if accepted:
+            W = W + u.reshape(W.shape)
+        if damped:
+            damping = dense_gauss_newton.next_damping(damping, accepted, failures, decrease, predicted)
+        outputs = dense_twin.outputs(W, signs, rows_val, shift, threshold, scale)
+        twin.scores.append(r2_score(y_val, outputs * spread + mean))
+        twin.weights.append(W)
+    twin.start, twin.objective = start, objective(W, ridge)
+    return twin
+
+
+SETTINGS = {
+    "plain": {},
+    "narrow": {"width": 6, "init": "gaussian", "shift": 0.3},
+    "threshold above shift": {"threshold": 1.2},
+    "features are learned": {"output_scale": 0.1},
+    "output scale": {"output_scale": 10.0},
+    "odd width": {"width": 41},
+    "three outputs": {"n_outputs": 3},
+    "weights": {"weighted": True},
+    "weights and outputs, narrow": {"weighted": True, "n_outputs": 2, "width": 8},
+    "plain steps": {"damping": 0, "width": 200, "output_scale": 30.0},
+}
+
+
+def fit_both(setting, **more):
+    setting = dict(setting)
+    n_outputs = setting.pop("n_outputs", 1)
+    (X, y), (X_val, y_val) = problem(n_outputs=n_outputs), problem(40, n_outputs=n_outputs, seed=1)
+    sample_weight = np.random.default_rng(1).uniform(0.2, 3.0, len(X)) if setting.pop("weighted", False) else None
+    model = regressor(**setting, **more).fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+    return model, twin_on_path(model, X, y, X_val, y_val, sample_weight)
+
+
+def assert_follows(model, expected):
+    np.testing.assert_array_equal(model.initial_weights_, expected.start)
+    assert model.accepted_curve_.tolist() == expected.accepted
+    np.testing.assert_allclose(model.objective_curve_, expected.objectives, rtol=1e-8)
+    np.testing.assert_allclose(model.damping_curve_, expected.dampings, rtol=1e-6)
+    np.testing.assert_allclose(model.validation_scores_, expected.scores, rtol=0, atol=1e-8)
+    best = int(np.argmax(expected.scores))
+    assert model.best_iteration_ == best + 1
+    np.testing.assert_allclose(model.hidden_weights_, expected.weights[best], rtol=0, atol=1e-8)
+    assert model.objective_ == pytest.approx(expected.objective, rel=1e-8)
+    assert np.abs(expected.weights[best] - expected.start).max() > 0.01  # the twin went somewhere
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_training_on_the_path_agrees_with_its_dense_twin(setting):
+    assert_follows(*fit_both(SETTINGS[setting]))
+
+
+def test_steps_that_are_taken_back_on_the_path_agree_with_the_twin(monkeypatch):
+    """Hardly any damping at the start, and weights that travel far: later steps fail, with another ridge each."""
+    for module in ("sksparsenn._training.trust_region", "dense_gauss_newton"):
+        monkeypatch.setattr(f"{module}.FIRST_DAMPING", 1e-6)
+    for setting in ({}, {"n_outputs": 2, "weighted": True}, {"width": 8}):
+        model, expected = fit_both({"output_scale": 0.03, "max_iter": 25} | setting)
+        assert 0 < sum(expected.accepted) < len(expected.accepted)
+        assert_follows(model, expected)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_step_on_the_path_lowers_the_objective_of_its_own_ridge(kind):
+    """So a record of the objective may rise nowhere: the ridge only falls."""
+    X, y = problem(120)
+    model = estimator(kind, output_scale=0.1, max_iter=25).fit(X, targets_of(kind, y))
+    objectives = np.append(model.objective_curve_, model.objective_)
+    assert (np.diff(objectives) <= 1e-12 * objectives[0]).all()
+    assert model.accepted_curve_.sum() > 5
+
+
+# -- what is kept -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_the_ridge_starts_at_ten_and_falls_by_0_7(kind, dtype):
+    X, y = problem(100)
+    model = estimator(kind).fit(X.astype(dtype), targets_of(kind, y))
+    np.testing.assert_allclose(model.alpha_curve_, FIRST * FACTOR ** np.arange(12), rtol=1e-14)
+    assert model.alpha_ == model.alpha_curve_[model.best_iteration_ - 1]
+    assert isinstance(model.alpha_, float)
+    assert model.hidden_weights_.dtype == dtype
+
+
+def committees_that_end_one_by_one(kind):
+    """Committees on a path on which noise ends some members iterations before others find their best."""
+    for seed in range(4):
+        X, y = problem(60, seed=seed, noise=1.0)
+        model = estimator(kind, cv=5, n_iter_no_change=1, max_iter=25, random_state=seed).fit(X, targets_of(kind, y))
+        # A member ends after an iteration without a better score.
+        if model.best_iteration_.max() > model.best_iteration_.min() + 1:
+            yield model
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_each_member_has_the_ridge_of_its_best_iteration(kind):
+    """Also after other members have ended: their last ridge is not its own."""
+    models = list(committees_that_end_one_by_one(kind))
+    assert models
+    for model in models:
+        assert model.alpha_.shape == (5,)
+        np.testing.assert_allclose(model.alpha_, FIRST * FACTOR ** (model.best_iteration_ - 1), rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_the_path_of_a_committee_is_that_of_its_members(kind):
+    """Whichever of them have ended."""
+    models = list(committees_that_end_one_by_one(kind))
+    assert models
+    for model in models:
+        np.testing.assert_allclose(model.alpha_curve_, FIRST * FACTOR ** np.arange(model.n_iter_), rtol=1e-14)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_number_stays_what_it_is(kind, cv):
+    X, y = problem(90)
+    model = estimator(kind, alpha=0.25, cv=cv).fit(X, targets_of(kind, y))
+    assert model.alpha_ == 0.25
+    assert isinstance(model.alpha_, float)
+    np.testing.assert_array_equal(model.alpha_curve_, np.full(model.n_iter_, 0.25))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_rows_are_held_out_for_the_path(kind):
+    """As by early_stopping=True; with X_val none are."""
+    X, y = problem(120)
+    y = targets_of(kind, y)
+    automatic, asked = (estimator(kind, early_stopping=value).fit(X, y) for value in ("auto", True))
+    np.testing.assert_array_equal(automatic.hidden_weights_, asked.hidden_weights_)
+    np.testing.assert_array_equal(automatic.validation_scores_, asked.validation_scores_)
+    given = estimator(kind).fit(X, y, X_val=X[:50], y_val=y[:50])
+    np.testing.assert_allclose(given._centre, X.mean(axis=0), atol=1e-12)
+    assert not np.allclose(automatic._centre, X.mean(axis=0), atol=1e-12)
+
+
+@pytest.mark.parametrize("cv", [None, 3, "auto"])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_path_without_early_stopping_is_refused(kind, cv):
+    X, y = problem(90)
+    model = estimator(kind, early_stopping=False, cv=cv)
+    with pytest.raises(ValueError, match=r"alpha='auto' .* early_stopping=False; set early_stopping to 'auto' or give"):
+        model.fit(X, targets_of(kind, y))
+    assert not hasattr(model, "hidden_weights_")
+
+
+@pytest.mark.parametrize("model", [SparseShiftedReLURegressor, SparseShiftedReLUClassifier])
+def test_first_order_training_has_no_path(model):
+    with pytest.raises(ValueError, match=r"The 'alpha' parameter of SparseShiftedReLU"):
+        model(20, alpha="auto").fit(*problem(20))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_no_tolerance_of_the_objective_ends_a_path(kind):
+    """Steps that gain little, or nothing, are followed by a smaller ridge; the score alone stops."""
+    X, y = problem(90)
+    y = targets_of(kind, y)
+    constant = estimator(kind, alpha=FIRST, tol=0.3).fit(X, y)
+    assert (constant.stop_reason_, constant.n_iter_ < 12) == ("tol", True)
+    path = estimator(kind, tol=0.3).fit(X, y)
+    assert (path.stop_reason_, path.n_iter_) == ("max_iter", 12)
+    stopped = estimator(kind, tol=0.0, n_iter_no_change=2, max_iter=100, output_scale=0.1).fit(X, y)
+    assert stopped.stop_reason_ == "validation"
+    assert stopped.n_iter_ < 100
+
+
+@pytest.mark.parametrize("early_stopping", ["auto", True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_path_goes_on_where_it_stopped(kind, dtype, early_stopping):
+    X, y = problem(100)
+    X, y = X.astype(dtype), targets_of(kind, y)
+    whole = estimator(kind, early_stopping=early_stopping).fit(X, y)
+    halves = estimator(kind, early_stopping=early_stopping, warm_start=True, max_iter=6).fit(X, y).fit(X, y)
+    for name in ("hidden_weights_", "alpha_curve_", "objective_curve_", "damping_curve_", "validation_scores_"):
+        np.testing.assert_array_equal(getattr(halves, name), getattr(whole, name), err_msg=name)
+    assert (halves.alpha_, halves.best_iteration_) == (whole.alpha_, whole.best_iteration_)
+    assert halves.n_iter_ == 12
+    # Other data begin the path anew.
+    halves.fit(X[::-1], y)
+    assert halves.alpha_curve_[0] == FIRST
+
+
+def test_the_path_stops_at_the_best_ridge_of_noisy_rows():
+    """The error on new rows falls and rises along the path: what is kept is better than both ends."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 4))
+    clean = X[:, 0] + np.sin(2 * X[:, 1])
+    noisy = (clean + rng.standard_normal(1000))[:150]
+    model = regressor(max_iter=30, cv=5).fit(X[:150], noisy)
+    ends = [clone(model).set_params(alpha=alpha, early_stopping=False).fit(X[:150], noisy) for alpha in (FIRST, 1e-4)]
+    scores = [end.score(X[150:], clean[150:]) for end in ends]
+    assert model.score(X[150:], clean[150:]) > max(scores)
+
+
+# -- conjugate gradients ----------------------------------------------------------------------------
+
+
+def jacobians(n, d, width, n_outputs, seed, threshold=0.3):
+    """The Jacobian over firing pairs, and the same as a dense array with columns for all neurons."""
+    rng = np.random.default_rng(seed)
+    X, W = rng.standard_normal((n, d)), rng.standard_normal((width, d))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    signs, root = rng.choice([-1.0, 1.0], (width, n_outputs)), rng.uniform(0.5, 2.0, n)
+    J = dense_gauss_newton.jacobian(W, signs, X, root, threshold, 0.7)
+    X, W = padded_rows(X), padded_rows(W)
+    firing = Network(W, signs, threshold, threshold, 1.0).firing(DenseSamples(X))
+    return Jacobian(firing, X, root, signs, 0.7, d), J
+
+
+def dense_system(J, residuals, pull, strength):
+    """Matrix and right side of the smaller system, and a function that returns the step from its solution."""
+    n, m = J.shape
+    if n <= m:
+        matrix, right = J @ J.T, residuals + J @ pull / strength
+        return matrix + strength * np.eye(n), right, lambda g: J.T @ g - pull / strength
+    return J.T @ J + strength * np.eye(m), J.T @ residuals - pull, lambda u: u
+
+
+SHAPES = {"samples": (30, 4, 60, 1), "weights": (200, 4, 12, 1), "outputs": (40, 4, 60, 2), "both": (150, 4, 15, 3)}
+
+
+@pytest.mark.parametrize("strength", [1e-2, 1.0, 1e3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_conjugate_gradients_reach_the_residual_asked_for(shape, strength):
+    n, d, width, n_outputs = SHAPES[shape]
+    jacobian, J = jacobians(n, d, width, n_outputs, seed=0)
+    assert len(jacobian.neurons) == width  # so that columns are those of J
+    rng = np.random.default_rng(1)
+    residuals, pull = rng.standard_normal(n * n_outputs), rng.standard_normal((width, d))
+    matrix, right, step_of = dense_system(J, residuals, pull.ravel(), strength)
+    exact, steps = step_of(np.linalg.solve(matrix, right)), []
+    for residual in (0.5, 0.03, 1e-12):
+        solver = ConjugateGradientSolver(residual)
+        solver.refresh(jacobian, strength)
+        solution = solver.step(residuals, padded_rows(pull), strength)
+        assert 0 <= solution.residual <= residual
+        step = solution.step[:, :d].ravel()
+        # The step tells the solution of the system: for J J^T up to what J^T does not see.
+        found = step if len(matrix) == J.shape[1] else np.linalg.lstsq(J.T, step + pull.ravel() / strength)[0]
+        if np.linalg.matrix_rank(J) == len(matrix):
+            truly = np.linalg.norm(matrix @ found - right) / np.linalg.norm(right)
+            assert truly == pytest.approx(solution.residual, rel=1e-4, abs=1e-11)
+        steps.append(solution.inner_iterations)
+    assert steps == sorted(steps)
+    assert steps[-1] > steps[0]
+    np.testing.assert_allclose(step, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(SHAPES)), st.floats(-3, 3))
+def test_conjugate_gradients_to_the_end_are_cholesky(seed, shape, exponent):
+    n, d, width, n_outputs = SHAPES[shape]
+    jacobian, _ = jacobians(n, d, width, n_outputs, seed)
+    rng, strength, steps = np.random.default_rng(seed), 10.0**exponent, []
+    residuals, pull = rng.standard_normal(n * n_outputs), rng.standard_normal((len(jacobian.neurons), d))
+    for solver in (ConjugateGradientSolver(1e-12), CholeskySolver()):
+        solver.refresh(jacobian, strength)
+        steps.append(solver.step(residuals, padded_rows(pull), strength).step)
+    np.testing.assert_allclose(steps[0], steps[1], rtol=0, atol=1e-8 * np.abs(steps[1]).max())
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_training_by_conjugate_gradients(kind, monkeypatch):
+    """Steps have the few digits of a path; with all digits they are those of Cholesky."""
+    X, y = problem(80)
+    y = targets_of(kind, y)
+    exact = estimator(kind).fit(X, y)
+    few = estimator(kind, solver="cg").fit(X, y)
+    assert few.solver_ == "cg"
+    assert (few.residual_curve_ <= 0.03).all()
+    assert few.residual_curve_.max() > 1e-4  # no more than was asked for
+    assert (few.inner_iterations_curve_ >= 1).all()
+    assert np.abs(few.hidden_weights_ - exact.hidden_weights_).max() > 1e-6
+    assert np.abs(few.predict(X) - exact.predict(X)).mean() < 0.1
+    monkeypatch.setattr(
+        sksparsenn._estimators.gauss_newton, "ConjugateGradientSolver", lambda: ConjugateGradientSolver(1e-12)
+    )
+    all_digits = estimator(kind, solver="cg").fit(X, y)
+    np.testing.assert_allclose(all_digits.hidden_weights_, exact.hidden_weights_, rtol=0, atol=1e-8)
+
+
+# -- the choice of a solver -------------------------------------------------------------------------
+
+LARGE = Sizes(20_000, 9, 1, 4000, 20_000 * 200)
+ENOUGH = 10**15
+
+
+@pytest.fixture
+def enough_memory(monkeypatch):
+    monkeypatch.setattr(sksparsenn._solvers.choice, "available_memory", lambda: ENOUGH)
+
+
+def test_few_plain_steps_are_the_cheapest_of_a_large_order(enough_memory):
+    assert choose_solver(LARGE, 4.0, plain_steps=5) == "cg"
+    assert choose_solver(LARGE, 4.0, plain_steps=5000) != "cg"
+    assert choose_solver(LARGE, 4.0) != "cg"
+
+
+@given(
+    st.integers(1, 10**5), st.integers(1, 50), st.integers(1, 3), st.integers(1, 10**5), st.floats(1e-3, 1e4),
+)  # fmt: skip
+def test_plain_steps_cost_their_number_and_are_for_large_orders_on_a_path(n, d, o, m, plain_steps):
+    sizes = Sizes(n, d, o, m, n * m // 50)
+    constant, path = nanoseconds(sizes, 4.0), nanoseconds(sizes, 4.0, plain_steps=plain_steps)
+    assert set(constant) == {"cholesky", "nystrom", "sketch"}
+    assert set(path) - {"cg"} == set(constant)
+    assert ("cg" in path) == (sizes.order > SMALL_ORDER)
+    assert all(path[name] == time for name, time in constant.items())
+    if "cg" in path:
+        twice = nanoseconds(sizes, 4.0, plain_steps=2 * plain_steps)
+        assert twice["cg"] == pytest.approx(2 * path["cg"])
+
+
+@pytest.mark.parametrize("sizes", [Sizes(SMALL_ORDER, 9, 1, 10**6, 10**8), Sizes(10**6, 10, 1, 20, 10**7)])
+def test_a_small_matrix_is_never_iterated_on(sizes, enough_memory):
+    assert sizes.order == SMALL_ORDER
+    assert choose_solver(sizes, 4.0, plain_steps=1e-9) != "cg"
+    beyond = sizes._replace(n_samples=sizes.n_samples + 1, n_neurons=sizes.n_neurons + 1)
+    assert choose_solver(beyond, 4.0, plain_steps=1e-9) == "cg"
+
+
+def test_memory_leaves_the_solvers_without_a_matrix(monkeypatch):
+    monkeypatch.setattr(sksparsenn._solvers.choice, "available_memory", lambda: 10**6)
+    assert choose_solver(LARGE, 4.0) == "nystrom"
+    assert choose_solver(LARGE, 4.0, plain_steps=1) == "cg"
+    assert choose_solver(LARGE, 4.0, plain_steps=10**6) == "nystrom"
+
+
+class Solver:
+    """A solver that takes a given number of steps."""
+
+    def __init__(self, name, steps):
+        self.name, self.steps = name, steps
+
+    def refresh(self, jacobian, strength=None):
+        pass
+
+    def step(self, residuals, pull, strength):
+        return Solution(pull, self.steps, 0.0)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the choice was told of plain steps, each time; the choice is the first of `names`, and so on."""
+    told = SimpleNamespace(plain_steps=[], names=[])
+
+    def choose(sizes, sketch_size, steps, plain_steps):
+        told.plain_steps.append(plain_steps)
+        return told.names.pop(0)
+
+    monkeypatch.setattr(sksparsenn._solvers.choice, "choose_solver", choose)
+    return told
+
+
+def test_predicted_plain_steps_grow_like_one_over_the_root_of_the_strength(asked):
+    jacobian, _ = jacobians(20, 3, 10, 1, seed=0)
+    solver = AutomaticSolver(lambda name: Solver(name, 12), 4.0, on_path=True)
+    asked.names = ["cg", "cg", "cholesky", "cg", "cg"]
+    solver.refresh(jacobian, 9.0)
+    assert asked.plain_steps == [10]  # nothing has been counted
+    solver.step(None, None, 4.0)  # 12 steps at a strength that damping has changed
+    for strength in (1.0, 16.0):
+        solver.refresh(jacobian, strength)
+    assert asked.plain_steps[1:] == pytest.approx([24.0, 6.0])
+    solver.step(None, None, 1e-6)  # by Cholesky, which tells nothing of plain steps
+    solver.refresh(jacobian, 4.0)
+    assert asked.plain_steps[3] == pytest.approx(12.0)
+    solver.step(None, None, 0.25)
+    solver.refresh(jacobian, 1.0)
+    assert asked.plain_steps[4] == pytest.approx(6.0)
+
+
+def test_a_constant_ridge_never_asks_for_plain_steps(asked):
+    jacobian, _ = jacobians(20, 3, 10, 1, seed=0)
+    solver = AutomaticSolver(lambda name: Solver(name, 12), 4.0)
+    asked.names = ["nystrom", "cg", "cholesky"]
+    for strength in (1e6, 1.0, 1e-6):
+        solver.refresh(jacobian, strength)
+        solver.step(None, None, strength)
+    assert asked.plain_steps == [None, None, None]
+
+
+@pytest.fixture
+def choices(monkeypatch, enough_memory):
+    """The names that the choice has returned."""
+    names = []
+    monkeypatch.setattr(
+        sksparsenn._solvers.choice, "choose_solver", lambda *args: names.append(choose_solver(*args)) or names[-1]
+    )
+    return names
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_automatic_solver_takes_plain_steps_while_the_ridge_is_large(kind, choices):
+    X, y = problem(1500)
+    y = targets_of(kind, y)
+    model = estimator(kind, solver="auto", width=300, max_iter=3).fit(X, y)
+    assert choices[:1] == ["cg"]
+    assert model.residual_curve_[0] <= 0.03
+    assert model.inner_iterations_curve_[0] >= 1
+    choices.clear()
+    constant = estimator(kind, solver="auto", width=300, max_iter=2, alpha=FIRST).fit(X, y)
+    assert constant.solver_ == choices[-1]
+    assert "cg" not in choices
+
+
+def test_automatic_solver_takes_no_plain_steps_of_a_small_order(choices):
+    X, y = problem(1500)
+    model = regressor(solver="auto", width=40, max_iter=4, cv=2).fit(X, y)  # the order is that of 40 * 5 weights
+    assert set(choices) == {"cholesky"}
+    assert model.solver_ == "cholesky"
