@@ -24,9 +24,9 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 classifiers = {
     "gradient descent, squared error": SparseShiftedReLUClassifier(
-        width=512, max_iter=200, early_stopping=True, n_iter_no_change=20, random_state=0
+        width=512, loss="squared_error", max_iter=200, cv=None, early_stopping=True, n_iter_no_change=20, random_state=0
     ),
-    "Gauss-Newton, log loss": SketchedGaussNewtonClassifier(early_stopping=True, random_state=0),
+    "Gauss-Newton, log loss": SketchedGaussNewtonClassifier(cv=None, random_state=0),
 }
 models = {}
 for name, classifier in classifiers.items():

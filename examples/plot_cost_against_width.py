@@ -45,7 +45,10 @@ def best_time(function, *arguments):
 models, times = {}, {}
 for search in ("margin", "brute"):
     models[search] = [
-        SparseShiftedReLURegressor(int(width), search=search, max_iter=STEPS, tol=0, random_state=0) for width in widths
+        SparseShiftedReLURegressor(
+            int(width), search=search, cv=None, linear_part=False, max_iter=STEPS, tol=0, random_state=0
+        )
+        for width in widths
     ]
     times[search] = [best_time(model.fit, X, y) / STEPS for model in models[search]]
 apart = max(np.abs(a.hidden_weights_ - b.hidden_weights_).max() for a, b in zip(*models.values(), strict=True))

@@ -16,7 +16,7 @@ from sksparsenn.inspection import FiringPatternDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-model = SparseShiftedReLUClassifier(2048, max_iter=100, random_state=0).fit(X_train, y_train)
+model = SparseShiftedReLUClassifier(2048, cv=None, max_iter=100, random_state=0).fit(X_train, y_train)
 print(f"accuracy on new rows: {model.score(X_test, y_test):.3f}")
 
 # %%

@@ -50,7 +50,9 @@ def course(model, steps):
 
 
 warnings.simplefilter("ignore", ConvergenceWarning)
-newton = SketchedGaussNewtonRegressor(WIDTH, tol=0, random_state=0)
+newton = SketchedGaussNewtonRegressor(
+    WIDTH, alpha=0.002, output_scale=1.0, linear_part=False, cv=None, tol=0, random_state=0
+)
 courses = {"Gauss-Newton": course(newton, [1, 2, 3, 4, 6, 8, 12, 16, 24, 32])}
 for rate in (0.001, 0.01, 0.03):
     adam = MLPRegressor(hidden_layer_sizes=WIDTH, learning_rate_init=rate, tol=0, n_iter_no_change=1000, random_state=0)

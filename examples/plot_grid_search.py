@@ -25,7 +25,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 name = "sketchedgaussnewtonregressor"
 widths, shifts = [32, 64, 128, 256, 512], [0.0, 0.5, 1.0, 1.5, 2.0]
 search = GridSearchCV(
-    make_pipeline(StandardScaler(), SketchedGaussNewtonRegressor(random_state=0)),
+    make_pipeline(StandardScaler(), SketchedGaussNewtonRegressor(cv=None, random_state=0)),
     {f"{name}__width": widths, f"{name}__shift": shifts},
     cv=3,
 )

@@ -60,8 +60,10 @@ print(f"tangent kernel of {WIDTH} neurons: error {root_mean_square(lazy - truth)
 scales, errors, distances, moves = [0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0], [], [], []
 for output_scale in scales:
     model = SparseShiftedReLURegressor(
-        WIDTH, shift=SHIFT, alpha=ALPHA, output_scale=output_scale, max_iter=2000, random_state=0
-    ).fit(X_train, y_train)
+        WIDTH, shift=SHIFT, alpha=ALPHA, output_scale=output_scale, linear_part=False, cv=None, max_iter=2000,
+        n_iter_no_change=10, random_state=0,
+    )  # fmt: skip
+    model = model.fit(X_train, y_train)
     prediction, first = model.predict(X_test), model.initial_weights_
     errors.append(root_mean_square(prediction - truth))
     distances.append(root_mean_square(prediction - lazy))

@@ -24,7 +24,7 @@ from sksparsenn.inspection import WidthCostDisplay
 X, y = load_diabetes(return_X_y=True)
 name = "sparseshiftedreluregressor"
 search = GridSearchCV(
-    make_pipeline(StandardScaler(), SparseShiftedReLURegressor(random_state=0, max_iter=200)),
+    make_pipeline(StandardScaler(), SparseShiftedReLURegressor(cv=None, random_state=0, max_iter=200)),
     {f"{name}__width": [64, 256, 1024, 4096], f"{name}__alpha": [0.01, 1.0]},
     cv=3,
 )

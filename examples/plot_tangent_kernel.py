@@ -56,7 +56,9 @@ def kernel_ridge(X, y, X_test):
 
 
 def network(X, y, X_test):
-    model = SparseShiftedReLURegressor(512, shift=SHIFT, output_scale=0.3, max_iter=120, random_state=0)
+    model = SparseShiftedReLURegressor(
+        512, shift=SHIFT, output_scale=0.3, linear_part=False, cv=None, max_iter=120, random_state=0
+    )
     return GridSearchCV(model, {"alpha": ALPHAS}, cv=3).fit(X, y).predict(X_test)
 
 

@@ -19,7 +19,7 @@ from sksparsenn.inspection import TrainingCurveDisplay
 X, y = make_friedman1(3_000, n_features=8, noise=1.0, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-common = {"width": 512, "shift": 1.5, "early_stopping": True, "random_state": 0}
+common = {"width": 512, "shift": 1.5, "cv": None, "early_stopping": True, "random_state": 0}
 descent = make_pipeline(StandardScaler(), SparseShiftedReLURegressor(**common))
 newton = make_pipeline(StandardScaler(), SketchedGaussNewtonRegressor(**common, max_iter=60))
 for name, model in (("gradient descent", descent), ("Gauss-Newton", newton)):

@@ -13,17 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-
-import sksparsenn
-from sksparsenn import (
-    HalfSpaceIndex,
-    MarginLists,
-    MaxTree,
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+
+import sksparsenn
+from sksparsenn import HalfSpaceIndex, MarginLists, MaxTree
 from sksparsenn.ntk import ShiftedNTKFeatures, SphereLift
 
 FOLDER = Path(__file__).parent / "pickles"

@@ -28,16 +28,18 @@ from sksparsenn._search.searches import SEARCHES
 SOLVERS = ("auto", "cholesky", "sketch", "nystrom")
 INSTANCES = [
     SparseShiftedReLURegressor(),
-    SparseShiftedReLURegressor(solver="sgd"),
-    SparseShiftedReLURegressor(loss="huber", alpha=0.1, init="gaussian", search="brute"),
+    SparseShiftedReLURegressor(solver="sgd", cv=2, max_iter=50),
+    SparseShiftedReLURegressor(loss="huber", alpha=0.1, init="gaussian", search="brute", cv=None, max_iter=500),
     SketchedGaussNewtonRegressor(),
-    SketchedGaussNewtonRegressor(solver="nystrom"),
-    SketchedGaussNewtonRegressor(solver="sketch", search="max_tree", init="gaussian"),
+    SketchedGaussNewtonRegressor(solver="nystrom", alpha=0.002, cv=None, max_iter=30),
+    SketchedGaussNewtonRegressor(
+        solver="sketch", search="max_tree", init="gaussian", alpha=0.002, cv=None, max_iter=30
+    ),
     SparseShiftedReLUClassifier(),
-    SparseShiftedReLUClassifier(solver="sgd", loss="log_loss"),
-    SparseShiftedReLUClassifier(loss="hinge", search="weights"),
+    SparseShiftedReLUClassifier(solver="sgd", cv=None, max_iter=200),
+    SparseShiftedReLUClassifier(loss="hinge", search="weights", cv=None, max_iter=200),
     SketchedGaussNewtonClassifier(),
-    SketchedGaussNewtonClassifier(loss="squared_error"),
+    SketchedGaussNewtonClassifier(loss="squared_error", alpha=0.001, cv=None),
 ]
 REGRESSORS = [SparseShiftedReLURegressor, SketchedGaussNewtonRegressor]
 CLASSIFIERS = [SparseShiftedReLUClassifier, SketchedGaussNewtonClassifier]
@@ -147,8 +149,8 @@ def test_a_row_is_predicted_the_same_in_any_batch(diabetes, monkeypatch):
 
 def test_several_outputs_share_the_search(diabetes):
     X, y = diabetes
-    both = SparseShiftedReLURegressor(64, max_iter=10, random_state=0).fit(X, np.c_[y, -2 * y + 1])
-    assert both.output_weights_.shape == (64, 2)
+    both = SparseShiftedReLURegressor(64, cv=3, max_iter=10, random_state=0).fit(X, np.c_[y, -2 * y + 1])
+    assert both.output_weights_.shape == (3 * 64, 2)
     assert both.predict(X).shape == (len(X), 2)
     assert both.score(X, np.c_[y, -2 * y + 1]) > 0.3
     column = SparseShiftedReLURegressor(64, max_iter=10, random_state=0).fit(X, y[:, None])
@@ -185,21 +187,23 @@ def test_degenerate_tables():
 
 
 def test_curves_have_an_entry_per_iteration(diabetes):
-    model = SparseShiftedReLURegressor(64, max_iter=7, tol=0, random_state=0).fit(*diabetes)
+    single = SparseShiftedReLURegressor(64, cv=None, linear_part=False, random_state=0)
+    model = clone(single).set_params(max_iter=7, tol=0).fit(*diabetes)
     assert model.n_iter_ == 7
     assert model.stop_reason_ == "max_iter"
     for name in ("loss", "firing_fraction", "pairs_evaluated", "nodes_visited", "neurons_rescanned"):
         assert getattr(model, f"{name}_curve_").shape == (7,)
     assert model.loss_curve_[0] == pytest.approx(0.5)  # f = 0 at the start, targets of variance one
-    stopped = SparseShiftedReLURegressor(64, max_iter=500, tol=1e-2, random_state=0).fit(*diabetes)
+    stopped = clone(single).set_params(tol=1e-2).fit(*diabetes)
     assert stopped.stop_reason_ == "tol"
-    assert stopped.n_iter_ < 500
+    assert stopped.n_iter_ < 1000
 
 
 def test_verbose_prints_a_line_per_iteration_and_nothing_else_does(diabetes, capsys):
-    SparseShiftedReLURegressor(64, max_iter=3, tol=0, random_state=0).fit(*diabetes)
+    single = SparseShiftedReLURegressor(64, cv=None, linear_part=False, max_iter=3, tol=0, random_state=0)
+    single.fit(*diabetes)
     assert capsys.readouterr().out == ""
-    SparseShiftedReLURegressor(64, max_iter=3, tol=0, random_state=0, verbose=True).fit(*diabetes)
+    single.set_params(verbose=True).fit(*diabetes)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("iteration 1: loss 0.5, ")
@@ -246,7 +250,7 @@ def test_gauss_newton_with_several_outputs(solver, diabetes):
     X, y = (part[:100] for part in diabetes)
     model = SketchedGaussNewtonRegressor(64, shift=1.0, solver=solver, alpha=0.1, max_iter=5, random_state=0)
     both = clone(model).fit(X, np.c_[y, -2 * y + 1])
-    assert both.output_weights_.shape == (64, 2)
+    assert both.output_weights_.shape == (5 * 64, 2)
     assert both.predict(X).shape == (100, 2)
     assert both.score(X, np.c_[y, -2 * y + 1]) > 0.3
     assert clone(model).fit(X, y[:, None]).predict(X).shape == (100, 1)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import clone
-from sklearn.metrics import r2_score
-
-import sksparsenn._estimators.gauss_newton
-import sksparsenn._solvers.choice
-from sksparsenn import (
+from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+
+import sksparsenn._estimators.gauss_newton
+import sksparsenn._solvers.choice
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.points import padded_rows

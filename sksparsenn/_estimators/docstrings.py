@@ -30,21 +30,22 @@ def shares(*groups):
 
 
 ALL = """
-cv : int, "auto", None, cross-validation generator or iterable, default=None
+cv : int, "auto", None, cross-validation generator or iterable, default="auto"
     A number trains a committee of so many networks, each of which leaves out one fold of the
     samples and, with early stopping, is stopped by it; predictions are their mean.  Rows that
     are equal in X, or in one of the `groups` of `fit`, are in one fold, and folds have about the same
-    shares of the classes.  "auto" takes 5 folds, or, for more than 10,000 samples, one network
+    shares of the classes.  "auto" takes 5 folds, or, for more than 10,000 different samples, one network
     that leaves a fifth of them out.  A generator or an iterable of splits trains a
     network for each split.  None trains one network on all samples.
 
 early_stopping : "auto" or bool, default="auto"
-    Whether to score the network on validation samples after every iteration and to
-    keep the weights with the best score.  True holds out ``validation_fraction`` of
-    the samples unless `fit` is given some; "auto" validates only if it is.
+    Whether to score each network on validation samples after every iteration and to
+    keep the weights with the best score.  These are samples given to `fit`; else, with `cv`, those that
+    the network leaves out; else ``validation_fraction`` of all.  "auto" is True with `cv`, a ridge path
+    (``alpha="auto"``) or samples given, else False.
 
 validation_fraction : float in (0, 1), default=0.1
-    Share of the samples to hold out.
+    Share of the samples to hold out with ``cv=None`` and early stopping.
 
 intercept_scaling : float > 0, default=1.0
     The constant coordinate in units of the root mean square length of centred rows.
@@ -67,6 +68,9 @@ output_weights_ : ndarray of shape (n_members_ * width, n_outputs)
 
 shift_, threshold_ : float
     The numbers in use.
+
+cv_score_ : float
+    With `cv`: the `score` of `cv_prediction_`.
 
 cv_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     With `cv`: what the networks that left a sample out predict for it, for a classifier the
@@ -131,7 +135,7 @@ search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="au
     `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
     if a tree over the initial weights pays, which takes few features.
 
-output_scale : float > 0, default=2.0
+output_scale : float > 0, default=1.0
     Factor B of the output [2]_.  A large one keeps the weights near their start, the regime of
     the tangent kernel; a small one lets them travel and learn features.
 
@@ -154,18 +158,18 @@ batch_size : int, default=200
     Samples drawn, with replacement, for a step of solver "sgd": no more than there are
     distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
 
-max_iter : int, default=500
-    Largest number of iterations: steps of "gd", epochs of "sgd".  Training that it ends
+max_iter : int, default=1000
+    Largest number of iterations: steps of "gd", epochs of "sgd".  Training without validation that it ends
     while the loss still falls fast raises a ConvergenceWarning.
 
 tol : float >= 0, default=1e-6
     Training stops when the loss has not fallen by tol below its best for
     ``n_iter_no_change`` iterations in a row; for "sgd" and losses with a kink, when the
     mean loss of that many iterations has not fallen by tol below that of as many
-    before.  With early stopping it also stops when the validation score has not risen
-    by tol above its best.
+    before.  With early stopping it also stops when the validation score has not come closer to that
+    of a network without error, by a share tol of what its best lacks.
 
-n_iter_no_change : int, default=10
+n_iter_no_change : int, default=50
     Iterations without such a change after which training stops.
 
 average : {"last", "mean", "random"}, default="last"
@@ -224,7 +228,7 @@ search : {"auto", "max_tree", "margin", "brute"}, default="auto"
     keeps lists of the samples near each neuron's threshold, "brute" computes all
     pairs.  "auto" takes "margin".
 
-output_scale : float > 0, default=1.0
+output_scale : float > 0, default=0.5
     Factor B of the output.  A large one keeps the weights near their start, the
     regime of the tangent kernel; a small one lets them travel and learn features.
 
@@ -234,13 +238,29 @@ init : {"paired", "gaussian"}, default="paired"
     odd width one neuron has no partner: its weights are zero, so that it never fires,
     and the others are those of the even width below.
 
+alpha : "auto" or float >= 0, default="auto"
+    Strength of the ridge towards the initial weights, relative to t.  "auto" takes a path: the ridge
+    starts at 10 and is multiplied by 0.7 before every iteration, down to 0.00001, and validation
+    samples choose where on it to stop.
+
+max_iter : int, default=80
+    Largest number of iterations, those whose step was taken back included.  Training without validation that
+    it ends while the objective still falls fast raises a ConvergenceWarning.
+
 tol : float >= 0, default=1e-4
     Training stops when a step that was kept has lowered the objective by no more
-    than tol times the objective; with early stopping also when the validation score
-    has not risen by tol above its best for ``n_iter_no_change`` kept steps in a row.
+    than tol times the objective, but for ridge paths; with early stopping also when the validation score
+    has not come closer to that of a network without error, by a share tol of what its best lacks, for
+    ``n_iter_no_change`` kept steps in a row.
 
-n_iter_no_change : int, default=10
+n_iter_no_change : int, default=15
     Used by early stopping only.
+
+alpha_ : float or ndarray of shape (n_members_,)
+    The ridge of the iteration whose weights are kept; of a committee on a path, that of each network.
+
+alpha_curve_ : ndarray of shape (n_iter_,)
+    The ridge of each iteration.
 
 damping : {"adaptive", 0}, default="adaptive"
     0 is the papers' plain step: no damping, no momentum, every step taken.  It
@@ -292,7 +312,7 @@ stop_reason_ : {"tol", "max_iter", "rounding", "validation", "callback"}
 """
 
 REGRESSOR = """
-linear_part : "auto" or bool, default=False
+linear_part : "auto" or bool, default="auto"
     Whether a linear function of the features, each clipped to the range that it had in training, is
     added to the network, which is trained on what that leaves.  It is fitted first, by a ridge whose strength
     the rows left out choose.  "auto" has one for up to 1,000 features.
@@ -309,7 +329,9 @@ fit_intercept : bool, default=True
     of X are only divided by their length, and y by its root mean square.
 
 validation_scores_ : ndarray of shape (n_iter_,)
-    With early stopping: R2 on the validation samples after each iteration.
+    With early stopping: R2 on the validation samples after each iteration; of a committee
+    the mean over its networks, of which one that has ended counts with its last score.  For a fold, R2 is one
+    less the mean squared error in units of the variance of all targets.
 """
 
 FIT = """
@@ -345,5 +367,10 @@ classes_ : ndarray of shape (n_classes,)
     The labels.
 
 validation_scores_ : ndarray of shape (n_iter_,)
-    With early stopping: accuracy on the validation samples after each iteration.
+    With early stopping: minus the mean loss on the validation samples after each iteration; of a
+    committee the mean over its networks, of which one that has ended counts with its last score.
+
+temperature_ : float
+    With `cv` and the log loss: the number, at least 1, by which scores are divided, so that those of the
+    networks that left a sample out predict its class best.
 """

@@ -55,12 +55,10 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     {search}
 
-    loss : {"squared_error", "log_loss", "hinge"}, default="squared_error"
-        All but "hinge" give `predict_proba`.  On the tables tried (``benchmarks.classification``), the
-        squared error mostly led to the better classes and the log loss to the better
-        probabilities.
+    loss : {"squared_error", "log_loss", "hinge"}, default="log_loss"
+        All but "hinge" give `predict_proba`; those of the squared error may be zero for the true class.
 
-    alpha : float >= 0, default=0.1
+    alpha : float >= 0, default=0.0
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
@@ -129,7 +127,11 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     {cv_prediction_}
 
+    {cv_score_}
+
     {validation_scores_}
+
+    {temperature_}
 
     {best_validation_score_}
 
@@ -170,6 +172,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
        2018); for the hinge it falls with the square root of the steps taken.
        `partial_fit` measures both on every part, for as many rows as a step takes.
     4. Margin lists are not in the papers, nor is adding up by groups of samples.
+    5. With `cv` several networks are trained, each stopped by samples that it leaves out, and
+       their mean is returned; the papers train one, to the end.
 
     float32 input is computed in float32, all other in float64.  Results are the same
     bits for any number of threads; for another search they are the same bits, or, where
@@ -214,19 +218,19 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
         threshold=None,
         solver="gd",
         search="auto",
-        loss="squared_error",
-        alpha=0.1,
-        output_scale=2.0,
+        loss="log_loss",
+        alpha=0.0,
+        output_scale=1.0,
         init="paired",
         learning_rate="auto",
         momentum=0.99,
         nesterovs_momentum=True,
         batch_size=200,
-        max_iter=500,
+        max_iter=1000,
         tol=1e-6,
-        n_iter_no_change=10,
+        n_iter_no_change=50,
         average="last",
-        cv=None,
+        cv="auto",
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,

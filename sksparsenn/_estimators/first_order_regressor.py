@@ -48,7 +48,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         1/2 r^2, the same with slope at most 1 (delta = 1 standard deviation of the
         target), or ``|r|``, with r = f - y in standard units.
 
-    alpha : float >= 0, default=0.003
+    alpha : float >= 0, default=0.0
         Strength of the ridge towards the initial weights, relative to the mean
         diagonal of the tangent kernel.
 
@@ -102,6 +102,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     {linear_weights_}
 
+    {feature_range_}
+
     {shift_}
 
     {learning_rate_}
@@ -117,6 +119,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     {search_}
 
     {cv_prediction_}
+
+    {cv_score_}
 
     {validation_scores_}
 
@@ -165,6 +169,9 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
     7. Batches of "sgd" are drawn with replacement from the given samples, in proportion
        to their weights; [2]_ draws from a distribution.  ``average="random"`` draws its
        step as the steps go by, uniformly among those taken.
+    8. With `cv` several networks are trained, each stopped by samples that it leaves out, and
+       their mean is returned; the papers train one, to the end.
+    9. The linear part is fitted first; with it, y stands above for what it leaves.
 
     float32 input is computed in float32, all other in float64.  Results are the same
     bits for any number of threads; for another search they are the same bits, or, where
@@ -210,19 +217,19 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
         solver="gd",
         search="auto",
         loss="squared_error",
-        alpha=0.003,
-        output_scale=2.0,
+        alpha=0.0,
+        output_scale=1.0,
         init="paired",
-        linear_part=False,
+        linear_part="auto",
         learning_rate="auto",
         momentum=0.99,
         nesterovs_momentum=True,
         batch_size=200,
-        max_iter=500,
+        max_iter=1000,
         tol=1e-6,
-        n_iter_no_change=10,
+        n_iter_no_change=50,
         average="last",
-        cv=None,
+        cv="auto",
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,

@@ -57,8 +57,8 @@ def make_folds(cv, X, y, weights, groups, *, classes, seed):
     n_folds = AUTO_FOLDS if cv == "auto" else cv
     if n_units < 2 and cv != "auto":
         raise ValueError(
-            f"cv={cv} leaves a fold out, but the rows of X that weigh something are all equal or of one group: "
-            "give more, or set cv=None."
+            f"cv={cv} leaves a fold out, but the rows of X that weigh something are all equal or of one group, "
+            "as one sample: give others, or set cv=None."
         )
     fold_of_unit = _dealt(units, n_units, y, weights, min(n_folds, n_units), classes, seed)
     leaves_out = np.eye(fold_of_unit.max() + 1, dtype=bool)

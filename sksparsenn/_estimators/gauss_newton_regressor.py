@@ -44,7 +44,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {threshold}
 
-    solver : {"auto", "sketch", "cholesky", "nystrom"}, default="auto"
+    solver : {"auto", "sketch", "cholesky", "nystrom", "cg"}, default="auto"
         How a step is computed, on the smaller of J J^T, with a row for each sample and
         output, and J^T J, with a row for each weight of the neurons that fire at all.
 
@@ -55,8 +55,11 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
           of 0.01, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
+        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
+          of few digits, which large ridges make cheap.
 
-        "auto" takes, for each Jacobian, the one that a cost model expects to be fastest.
+        "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;
+        "cg" is among them with ``alpha="auto"``.
 
     {sketch}
 
@@ -66,8 +69,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {search}
 
-    alpha : float >= 0, default=0.002
-        Strength of the ridge towards the initial weights, relative to t.
+    {alpha}
 
     {output_scale}
 
@@ -75,9 +77,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {linear_part}
 
-    max_iter : int, default=30
-        Largest number of iterations, those whose step was taken back included.  Training that
-        it ends while the objective still falls fast raises a ConvergenceWarning.
+    {max_iter}
 
     {tol}
 
@@ -113,6 +113,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {linear_weights_}
 
+    {feature_range_}
+
     {shift_}
 
     {objective_}
@@ -122,6 +124,10 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     loss_curve_ : ndarray of shape (n_iter_,)
         The same divided by the sum of the sample weights: 0.5 is the loss of predicting
         the mean.
+
+    {alpha_}
+
+    {alpha_curve_}
 
     {damping_curve_}
 
@@ -138,6 +144,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     {search_}
 
     {cv_prediction_}
+
+    {cv_score_}
 
     {validation_scores_}
 
@@ -198,6 +206,11 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         ridge and momentum.
     12. A neuron fires where <w, x> > threshold, with derivative 0 at a tie; the papers mix
         > and >=.
+    13. With ``alpha="auto"`` the ridge falls from iteration to iteration, and F is that of the
+        ridge of the moment.  The papers have no ridge.
+    14. With `cv` several networks are trained, each stopped by rows that it leaves out, and
+        their mean is returned; the papers train one, to the end.
+    15. The linear part is fitted first; with it, y stands above for what it leaves.
 
     References
     ----------
@@ -235,15 +248,15 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         sketch_size=4.0,
         iterative_solver="cg",
         search="auto",
-        alpha=0.002,
-        output_scale=1.0,
+        alpha="auto",
+        output_scale=0.5,
         init="paired",
-        linear_part=False,
-        max_iter=30,
+        linear_part="auto",
+        max_iter=80,
         tol=1e-4,
-        n_iter_no_change=10,
+        n_iter_no_change=15,
         damping="adaptive",
-        cv=None,
+        cv="auto",
         early_stopping="auto",
         validation_fraction=0.1,
         fit_intercept=True,

@@ -113,14 +113,18 @@ def upper_ends(centres, groups, coverage):
 
 
 def temperature(slope, largest=8.0):
-    """Return the number T by which to divide scores so that their log loss is least, within 1 / largest and largest.
+    """Return the number T >= 1 by which to divide scores so that their log loss is least.
+
+    It never makes them more certain: the rows left out have chosen where training stopped, and flatter it.
 
     Parameters
     ----------
     slope : callable
         Of 1 / T: the derivative of the log loss, which is convex in it.
     """
-    low, high = -np.log(largest), np.log(largest)
+    low, high = -np.log(largest), 0.0
+    if slope(1.0) <= 0:
+        return 1.0
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if slope(np.exp(middle)) > 0 else (middle, high)

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Scores are R2 or minus losses near one: who lacks so little gains nothing by a small share of it.
+LITTLE = 1e-2
+
 
 class EarlyStopping:
     """Scores networks on validation rows and remembers the best.
@@ -18,7 +21,7 @@ class EarlyStopping:
         Finds who fires on them; it must not need to follow moves.
     tol, n_iter_no_change
         Training should stop when this many iterations in a row have not brought the score closer
-        to the perfect one, by a share tol of what the best lacks.
+        to the perfect one, by a share tol of what the best lacks, or of LITTLE if it lacks less.
     offsets : ndarray, optional
         What is added to the outputs.
     """
@@ -47,7 +50,8 @@ class EarlyStopping:
         # Weights that overflow score worst; divergence is detected by the training loss.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)
-        needed = self.tol * (self.perfect - self.best_score) if np.isfinite(self.best_score) else 0.0
+        lacks = self.perfect - self.best_score
+        needed = self.tol * max(lacks, LITTLE) if np.isfinite(lacks) else 0.0
         self.waited = 0 if score > self.best_score + needed else self.waited + 1
         if score > self.best_score or self.best_weights is None:
             self.best_score, self.best_iteration = score, len(self.scores)

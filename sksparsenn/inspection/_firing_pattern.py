@@ -73,7 +73,7 @@ class FiringPatternDisplay(PanelDisplay):
     >>> model = SparseShiftedReLURegressor(256, max_iter=50, random_state=0).fit(X, y)
     >>> display = FiringPatternDisplay.from_estimator(model, X)
     >>> display.firing.shape
-    (442, 256)
+    (442, 1280)
     """
 
     def __init__(self, *, firing, sample_values=None, order_name="value"):

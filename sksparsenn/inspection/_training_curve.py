@@ -17,7 +17,9 @@ class TrainingCurveDisplay(PanelDisplay):
 
     - "loss": the objective before each iteration (its mean over the batches of each
       epoch, for stochastic gradient descent); crosses mark steps that were taken back;
-    - "validation": the score after each iteration, and the best;
+    - "validation": the score after each iteration, and the best; of a committee the mean
+      over its networks, and the iterations after which each was best;
+    - "ridge": the relative ridge of each iteration, if it falls along a path and the panel is asked for;
     - "firing": neurons that fire on a sample, in per cent of the width;
     - "work": what the search counted in each iteration.
 
@@ -39,8 +41,11 @@ class TrainingCurveDisplay(PanelDisplay):
     validation_scores : array-like of shape (n_iter,), default=None
         None if no score was computed.
 
-    best_iteration : int, default=None
+    best_iteration : int or array-like of int, default=None
         Number of the iteration after which the score was best, at least 1.
+
+    alpha : array-like of shape (n_iter,), default=None
+        The relative ridge of each iteration; None if it is always the same.
 
     accepted : array-like of shape (n_iter,) of bool, default=None
         Whether each step was kept; None if none is ever taken back.
@@ -78,7 +83,7 @@ class TrainingCurveDisplay(PanelDisplay):
     >>> from sksparsenn import SketchedGaussNewtonRegressor
     >>> from sksparsenn.inspection import TrainingCurveDisplay
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = SketchedGaussNewtonRegressor(64, early_stopping=True, random_state=0).fit(X, y)
+    >>> model = SketchedGaussNewtonRegressor(64, random_state=0).fit(X, y)
     >>> display = TrainingCurveDisplay.from_estimator(model)
     >>> display.panels_
     ('loss', 'validation', 'firing', 'work')
@@ -93,6 +98,7 @@ class TrainingCurveDisplay(PanelDisplay):
         nodes_visited=None,
         validation_scores=None,
         best_iteration=None,
+        alpha=None,
         accepted=None,
         iteration_name="iteration",
         loss_name="objective",
@@ -105,6 +111,7 @@ class TrainingCurveDisplay(PanelDisplay):
         self.nodes_visited = nodes_visited
         self.validation_scores = validation_scores
         self.best_iteration = best_iteration
+        self.alpha = alpha
         self.accepted = accepted
         self.iteration_name = iteration_name
         self.loss_name = loss_name
@@ -148,10 +155,11 @@ class TrainingCurveDisplay(PanelDisplay):
             nodes_visited=network.nodes_visited_curve_,
             validation_scores=getattr(network, "validation_scores_", None),
             best_iteration=getattr(network, "best_iteration_", None),
+            alpha=network.alpha_curve_ if network.alpha == "auto" else None,
             accepted=getattr(network, "accepted_curve_", None),
             iteration_name="epoch" if network.solver == "sgd" else "iteration",
             loss_name="objective" if is_classifier(network) else "objective (targets of variance 1)",
-            score_name="accuracy" if is_classifier(network) else "R2",
+            score_name="minus the loss" if is_classifier(network) else "R2",
             name=name,
         )
         return display.plot(ax, panels=panels, line_kw=line_kw)
@@ -166,8 +174,8 @@ class TrainingCurveDisplay(PanelDisplay):
             the same: ``second.plot(first.axes_)``.
 
         panels : str or sequence of str, default=None
-            Which to draw: "loss", "validation", "firing", "work".  None draws all that
-            there are.
+            Which to draw: "loss", "validation", "ridge", "firing", "work".  None draws all that
+            there are but "ridge".
 
         name : str, default=None
             For a legend; None takes that of the display.
@@ -179,11 +187,14 @@ class TrainingCurveDisplay(PanelDisplay):
         -------
         self : TrainingCurveDisplay
         """
-        size = dict.fromkeys(("loss", "validation", "firing", "work"), 3.4)
+        size = dict.fromkeys(("loss", "validation", "ridge", "firing", "work"), 3.4)
+        if panels is None:
+            panels = [panel for panel in self._available_panels() if panel != "ridge"]
         return self._plot(ax, panels, size, {"name": name or self.name, "line_kw": line_kw or {}})
 
     def _available_panels(self):
-        return ("loss", *(("validation",) if self.validation_scores is not None else ()), "firing", "work")
+        there = {"validation": self.validation_scores is not None, "ridge": self.alpha is not None}
+        return tuple(name for name in ("loss", "validation", "ridge", "firing", "work") if there.get(name, True))
 
     def _curve(self, panel, ax, values, name, line_kw):
         values = np.asarray(values)
@@ -209,11 +220,20 @@ class TrainingCurveDisplay(PanelDisplay):
         scores, best = np.asarray(self.validation_scores), self.best_iteration
         label = name
         if best is not None:
-            label = f"{'' if name is None else name + ', '}best {scores[best - 1]:.3g} at {best}"
+            best = np.asarray(best)
+            place = f"best {scores[best - 1]:.3g} at {best}" if best.ndim == 0 else "mean; best of each network"
+            label = f"{'' if name is None else name + ', '}{place}"
         line = self._curve("validation", ax, scores, label, line_kw)
         if best is not None:
-            ax.plot(best, scores[best - 1], "*", color=line.get_color(), markeredgecolor="k", markersize=11)
+            star = {"color": line.get_color(), "markeredgecolor": "k", "markersize": 11}
+            ax.plot(best, scores[best - 1], "*", linestyle="none", **star)
         ax.set_ylabel(f"{self.score_name} on validation samples\nafter the {self.iteration_name}")
+        legend(ax)
+
+    def _draw_ridge(self, ax, name, line_kw):
+        self._curve("ridge", ax, self.alpha, name, line_kw)
+        ax.set_yscale("log")
+        ax.set_ylabel("relative ridge (alpha)")
         legend(ax)
 
     def _draw_firing(self, ax, name, line_kw):

@@ -74,7 +74,7 @@ class WidthCostDisplay(PanelDisplay):
     >>> from sksparsenn.inspection import WidthCostDisplay
     >>> X, y = load_diabetes(return_X_y=True)
     >>> models = [
-    ...     SparseShiftedReLURegressor(width, max_iter=5, tol=0, random_state=0).fit(X, y)
+    ...     SparseShiftedReLURegressor(width, cv=None, max_iter=5, tol=0, random_state=0).fit(X, y)
     ...     for width in (256, 512, 1024)
     ... ]
     >>> display = WidthCostDisplay.from_estimators(models, n_samples=len(X))
