@@ -96,7 +96,7 @@ def measure(series, neurons, steps, shift, output_scale, *, batch_size, seeds):
         model = SparseShiftedReLURegressor(
             neurons, shift=shift, solver="sgd", loss="absolute_error", alpha=0.0, output_scale=output_scale,
             init="paired", learning_rate=rate / output_scale**2, momentum=0.0, batch_size=batch_size, max_iter=1,
-            average="mean", fit_intercept=False, random_state=seed,
+            average="mean", linear_part=False, cv=None, fit_intercept=False, random_state=seed,
         ).fit(X, polynomial(X))  # fmt: skip
         test.append(np.abs(model.predict(X_test) - polynomial(X_test)).mean())
         on_the_way.append(model.loss_curve_[0] * np.sqrt(np.mean(polynomial(X) ** 2)))

@@ -23,6 +23,7 @@ from sksparsenn import SketchedGaussNewtonRegressor
 
 # Without a lifted coordinate, so that samples stay as they are; a little ridge, so that training does not end at once.
 FIXED = {
+    "linear_part": False, "cv": None,
     "solver": "cholesky", "shift": "auto", "fit_intercept": False, "alpha": 1e-3, "output_scale": 1.0,
     "init": "paired", "damping": "adaptive", "tol": 0, "random_state": 0,
 }  # fmt: skip

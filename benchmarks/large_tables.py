@@ -34,7 +34,7 @@ CASES = {
 # What decides between speed and fit does not follow the defaults, and is the same in all cases unless a case says so.
 FIXED = {
     "alpha": 1e-3, "output_scale": 1.0, "intercept_scaling": 0.4, "damping": "adaptive",
-    "max_iter": 200, "tol": 1e-3, "random_state": 0,
+    "max_iter": 200, "tol": 1e-3, "linear_part": False, "cv": None, "random_state": 0,
 }  # fmt: skip
 RIVALS = {
     "MLPRegressor": MLPRegressor(random_state=0),

@@ -45,7 +45,9 @@ def measure(case, n, d, width, search, n_iter):
     X, y = smooth_table(n, d)
 
     def model(width, n_iter):
-        return TimedRegressor(width, search=search, max_iter=n_iter, tol=0, random_state=0, **CASES[case])
+        return TimedRegressor(
+            width, search=search, linear_part=False, cv=None, max_iter=n_iter, tol=0, random_state=0, **CASES[case]
+        )
 
     model(2, 2).fit(X[:20], y[:20])  # loads libraries, starts threads
     fitted, _, memory = measured(model(width, n_iter).fit, X, y)

@@ -152,7 +152,9 @@ def dense(width, solver, storage, X, y):
     X = X.astype(np.float64)
     if storage == "dense":
         X = X.toarray()
-    model = SparseShiftedReLURegressor(width, solver=solver, max_iter=20, tol=0, verbose=True, random_state=0)
+    model = SparseShiftedReLURegressor(
+        width, solver=solver, linear_part=False, cv=None, max_iter=20, tol=0, verbose=True, random_state=0
+    )
     seconds, total, memory = timed_fit(model, X, y)
     return {
         "solver": solver,
@@ -177,7 +179,9 @@ def text(width, name, X, y):
     train, test = (X[:11_000], y[:11_000]), (X[11_000:], y[11_000:])
     if name in OURS:
         params, iterations = OURS[name]
-        model = SparseShiftedReLURegressor(width, **params, max_iter=iterations, tol=0, verbose=True, random_state=0)
+        model = SparseShiftedReLURegressor(
+            width, **params, linear_part=False, cv=None, max_iter=iterations, tol=0, verbose=True, random_state=0
+        )
         seconds, total, memory = timed_fit(model, *train)
         pairs = model.firing_fraction_curve_.mean() * 11_000 * width
         evaluated = model.pairs_evaluated_curve_.mean()

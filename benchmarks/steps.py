@@ -147,7 +147,8 @@ class Race:
 def sparse_step(X, y, width, n_iter, **params):
     """Fitted model and seconds of each step but the first."""
     model = TimedRegressor(
-        width, momentum=0.0, alpha=0.0, output_scale=1.0, max_iter=n_iter, tol=0, n_iter_no_change=n_iter + 1,
+        width, linear_part=False, cv=None, momentum=0.0, alpha=0.0, output_scale=1.0, max_iter=n_iter, tol=0,
+        n_iter_no_change=n_iter + 1,
         random_state=0, **params,
     ).fit(X, y)  # fmt: skip
     return model, np.diff(model.times)

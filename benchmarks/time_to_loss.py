@@ -44,7 +44,7 @@ from sksparsenn._samples.lift import Standardiser
 # do not matter here.  Everything else that bears on speed is fixed, so that the race does not change with defaults.
 OURS = {
     "width": 640, "solver": "nystrom", "alpha": 0.0, "output_scale": 2.0, "intercept_scaling": 1.0,
-    "damping": "adaptive", "max_iter": 500, "tol": 0, "random_state": 0,
+    "damping": "adaptive", "max_iter": 500, "tol": 0, "linear_part": False, "cv": None, "random_state": 0,
 }  # fmt: skip
 
 LEVENBERG_MARQUARDT_STEPS = 50

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Growths of the variance with the spread of the networks that are tried, in units of one over the mean spread.
-GROWTHS = np.append(0.0, 10.0 ** np.arange(-2, 5.01, 0.125))
+GROWTHS = np.append(0.0, 10.0 ** np.arange(-2, 5.01, 0.05))
 
 # Halvings after which a bracket of a quantile holds a single number.
 HALVINGS = 64

@@ -35,7 +35,8 @@ class Features(NamedTuple):
             shares[rows] @ np.square(clipped / unit - centre).sum(axis=1) for rows, clipped in features.clipped(X)
         )
         spread = float(np.sqrt(square)) * unit
-        if not 0 < spread < np.inf:
+        rounding = 10 * np.finfo(np.float64).eps * max(np.abs(low).max(), np.abs(high).max())
+        if not rounding < spread < np.inf:
             return None
         return features._replace(centre=np.zeros(len(low)) + centre * unit, spread=spread)
 
