@@ -116,6 +116,14 @@ def test_training_that_is_cut_short(model, max_iter):
     assert not warned(model, X, y, X_val=X, y_val=y)
 
 
+def test_a_constant_column_does_not_vary_by_rounding():
+    """A column that is constant in the rows trained on has a mean that is off by some last digits."""
+    X, y = table()
+    X[:, 3] = -0.0273 / 3
+    for n in (50, 77, 200):
+        assert not [message for message in warned(clone(REGRESSORS[0]), X[:n], y[:n]) if "spread" in message]
+
+
 def test_steps_that_are_far_too_small():
     X, y = table()
     model = SparseShiftedReLURegressor(learning_rate=1e-6, momentum=0.0, max_iter=100, tol=0, random_state=0)
