@@ -115,6 +115,25 @@ def test_only_fitted_estimators_of_this_package(draw, diabetes):
     assert not plt.get_fignums()
 
 
+def test_the_path_of_a_committee_is_drawn(diabetes):
+    """The ridge on request, a star where each network was best; of a single network the label says where."""
+    committee = sksparsenn.SketchedGaussNewtonRegressor(32, cv=3, random_state=0).fit(*diabetes)
+    display = TrainingCurveDisplay.from_estimator(committee)
+    assert display.panels_ == ("loss", "validation", "firing", "work")
+    with_ridge = TrainingCurveDisplay.from_estimator(committee, panels=("validation", "ridge"))
+    (ridge,) = with_ridge.lines_["ridge"]
+    np.testing.assert_allclose(ridge.get_ydata(), committee.alpha_curve_)
+    assert with_ridge.axes_[1].get_yscale() == "log"
+    stars = [line for line in with_ridge.axes_[0].get_lines() if line.get_marker() == "*"]
+    np.testing.assert_array_equal(stars[0].get_xdata(), committee.best_iteration_)
+    single = sksparsenn.SketchedGaussNewtonRegressor(32, cv=None, random_state=0).fit(*diabetes)
+    legend = TrainingCurveDisplay.from_estimator(single).axes_[1].get_legend()
+    assert f"at {single.best_iteration_}" in legend.get_texts()[0].get_text()
+    constant = clone(single).set_params(alpha=0.1).fit(*diabetes)
+    with pytest.raises(ValueError, match="panels='ridge': this display has"):
+        TrainingCurveDisplay.from_estimator(constant, panels="ridge")
+
+
 @pytest.mark.parametrize("display", DISPLAYS)
 def test_given_axes_are_used_and_wrong_ones_refused(display, descent, search, diabetes):
     drawn = {

@@ -371,3 +371,19 @@ print(status, during == [1] * len(before), numbers() == before, max(before))
 def test_a_child_forked_during_a_fit_has_the_threads_that_were_there_before():
     found = run(FORKED_MEANWHILE, OPENBLAS_NUM_THREADS=2, PYTHONWARNINGS="ignore")
     assert found.split() == ["0", "True", "True", "2"]
+
+
+def test_a_part_of_a_stream_is_trained_with_one_thread_of_blas(monkeypatch):
+    import sksparsenn._estimators.first_order as first_order
+
+    seen, single_pass = [], first_order.SinglePass
+
+    def noting(*arguments):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return single_pass(*arguments)
+
+    monkeypatch.setattr(first_order, "SinglePass", noting)
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    with threadpool_limits(2, "blas"):
+        SparseShiftedReLURegressor(20, solver="sgd").partial_fit(X, X[:, 0])
+    assert set(seen) == {1}

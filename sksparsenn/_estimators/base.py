@@ -116,6 +116,8 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         require_training_memory(
             start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=validates
         )
+        if not continues:
+            self._fitted_width = self.width
         linear_parts = [linear.mean_part_of(self)] if stream else linear.parts_of(self) or [None] * start.n_networks
         for place, (random_state, remembered) in enumerate(self._random_states(memory, start)):
             if continues:
@@ -216,22 +218,17 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
 
         A stream goes on with the neurons of all networks as with one network.
         """
-        fitted, n_outputs = self.hidden_weights_.shape[0], self.output_weights_.shape[1]
-        n_networks = start.n_networks
-        output_scale, before = float(self.output_scale), self.n_members_
-        if stream:
-            output_scale, n_before = self._scale, n_networks
-        else:
-            n_before = before
-        width = self.width * round(fitted / self.width) if stream else self.width * n_networks
-        if (fitted, n_outputs, n_before) != (width, start.y.shape[1], n_networks):
+        n_outputs, n_networks, before = self.output_weights_.shape[1], start.n_networks, self.n_members_
+        fits = (self._fitted_width, n_outputs) == (self.width, start.y.shape[1])
+        if not fits or (before != n_networks and not stream):
             networks = "a network" if before == 1 else f"{before} networks"
             raise ValueError(
-                f"training goes on from {networks} of width {fitted // before} with {n_outputs} outputs, "
+                f"training goes on from {networks} of width {self._fitted_width} with {n_outputs} outputs, "
                 f"but width={self.width} and y asks for {start.y.shape[1]}{_of_several(n_networks)}; "
                 "set warm_start=False and call fit to start anew."
             )
-        dtype, size = start.samples.dtype, fitted // n_networks
+        output_scale = self._scale if stream else float(self.output_scale)
+        dtype, size = start.samples.dtype, len(self.hidden_weights_) // n_networks
         mine = slice(place * size, (place + 1) * size)
         weights = memory.get("weights", self.hidden_weights_[mine]).astype(dtype)
         signs = self.output_weights_[mine].astype(dtype)

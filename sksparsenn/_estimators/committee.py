@@ -56,7 +56,7 @@ def of_single_network(state):
     if "class_weight" not in state:  # a regressor
         state["linear_part"] = False
     if "hidden_weights_" in state:
-        state["n_members_"] = 1
+        state["n_members_"], state["_fitted_width"] = 1, len(state["hidden_weights_"])
     if "objective_curve_" in state:
         state["alpha_curve_"] = np.full(len(state["objective_curve_"]), float(state["alpha"]))
         state["alpha_"] = float(state["alpha"])
