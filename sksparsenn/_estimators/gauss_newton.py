@@ -53,7 +53,6 @@ class SecondOrderTraining(Training):
         return np.array([getattr(step, name) for step in self.state.history], dtype=kind)
 
 
-
 class SketchedGaussNewton(BaseShiftedReLU):
     """What SketchedGaussNewtonRegressor and SketchedGaussNewtonClassifier share."""
 

@@ -228,8 +228,9 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
     >>> model = SketchedGaussNewtonRegressor(random_state=0).fit(X[:800], y[:800])
     >>> model.score(X[800:], y[800:]) > 0.95
     True
-    >>> bool(model.objective_ < 0.01 * model.objective_curve_[0])
-    True
+    >>> prediction, std = model.predict(X[800:], return_std=True)
+    >>> model.predict_interval(X[800:], coverage=0.9).shape
+    (200, 2)
     """
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)

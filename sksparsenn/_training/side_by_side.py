@@ -105,8 +105,6 @@ def train_all(trainings, progress, n_pairs):
         running = [training for training in running if not training.ended]
 
 
-
-
 def _run_in_turn(trainings, n_iterations, to_the_end):
     """Advance each training by some iterations, or to its end, one after the other."""
     for training in trainings:
