@@ -83,7 +83,7 @@ def skip_members_of_others(app, what, name, member, skip, options):
 
 def escape_shapes(app, what, name, member, options, lines):
     """Names of fitted attributes, as in the shape (n_iter_,), are no hyperlinks, in spite of their underscore."""
-    lines[:] = [re.sub(r"(?<![`\w])(\w+)_(?=[,)]|$)", r"\1\_", line) for line in lines]
+    lines[:] = [re.sub(r"(?<![`\w])(\w+)_(?=[,)]| \*|$)", r"\1\_", line) for line in lines]
 
 
 # -- names of files and tests ---------------------------------------------------------------

@@ -968,7 +968,7 @@ def test_a_stream_has_many_parts_after_a_committee(name):
         model.partial_fit(*table(model, seed=part))
     assert model.hidden_weights_.shape == (120, 5)
     assert np.isfinite(model.predict(X)).all()
-    with pytest.raises(ValueError, match="goes on from a network of width 40 with .* but width=20"):
+    with pytest.raises(ValueError, match=r"goes on from a network of width 40 with .* but width=20"):
         model.set_params(width=20).partial_fit(X, y)
 
 

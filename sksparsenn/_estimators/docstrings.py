@@ -70,7 +70,7 @@ shift_, threshold_ : float
     The numbers in use.
 
 cv_score_ : float
-    With `cv`: the `score` of `cv_prediction_`.
+    With `cv`: R2, or for a classifier the accuracy, of `cv_prediction_`.
 
 cv_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     With `cv`: what the networks that left a sample out predict for it, for a classifier the
