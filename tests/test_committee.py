@@ -959,6 +959,18 @@ def test_a_stream_goes_on_with_all_neurons_as_one_network(name, dtype):
     assert not np.array_equal(model.hidden_weights_, weights)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_generator_of_splits_trains_and_goes_on(name):
+    """It is used up by a fit, and cannot be hashed for the key of a warm start."""
+    model = clone(MODELS[name]).set_params(warm_start=True)
+    X, y = table(model)
+    listed = clone(model).set_params(cv=splits_of(len(X))).fit(X, y)
+    model.cv = (split for split in splits_of(len(X)))
+    np.testing.assert_array_equal(model.fit(X, y).hidden_weights_, listed.hidden_weights_)
+    with pytest.raises(ValueError, match="cv holds no split"):
+        model.fit(X, y)
+
+
 @pytest.mark.parametrize("name", FIRST_ORDER)
 def test_a_stream_has_many_parts_after_a_committee(name):
     model = clone(MODELS[name]).set_params(cv=3)

@@ -242,9 +242,9 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if not self.warm_start:
             return ""
         parameters = self.get_params(deep=False)
-        for name in ("cv", "linear_part"):  # the same without as of a version that did not have them
-            if not parameters.get(name):
-                parameters.pop(name, None)
+        del parameters["cv"]  # the folds that it led to are among the data; itself may be a generator
+        if not parameters.get("linear_part"):  # the same without as of a version that did not have it
+            parameters.pop("linear_part", None)
         return fingerprint(data, {name: value for name, value in parameters.items() if name not in FREE_TO_CHANGE})
 
     def _memory(self, start, trainings, kept):

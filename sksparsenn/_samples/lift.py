@@ -94,7 +94,7 @@ def column_spreads(X, shares):
     for rows in _slices(len(X)):
         squares += shares[rows] @ (X[rows] / divisor - mean) ** 2
     spreads = np.sqrt(squares)
-    spreads[spreads <= 1000 * np.finfo(np.float64).eps] = 0  # rounding of a column that does not vary
+    spreads[spreads <= 1000 * np.finfo(np.float64).eps] = 0  # of a constant column, whose mean is off by some digits
     return spreads * unit
 
 

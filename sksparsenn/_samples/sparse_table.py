@@ -57,7 +57,7 @@ def column_spreads(X, shares):
     zeros = np.maximum(1 - np.bincount(column, weights=share, minlength=n_features), 0)
     squares = np.bincount(column, weights=share * (data - mean[column]) ** 2, minlength=n_features) + zeros * mean**2
     spreads = np.sqrt(squares)
-    spreads[spreads <= 1000 * np.finfo(np.float64).eps] = 0  # rounding of a column that does not vary
+    spreads[spreads <= 1000 * np.finfo(np.float64).eps] = 0  # of a constant column, whose mean is off by some digits
     return spreads * unit
 
 
