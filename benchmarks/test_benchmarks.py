@@ -185,7 +185,7 @@ def test_classification_tables_become_numbers(name):
     try:
         table = classification_tables.load(name)
     except ModuleNotFoundError as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # the packages come with the extra "benchmark", which tests do not need
     X, y, X_test, y_test = classification_tables.load_split(name, 0, 100, 50)
     assert len(table.y) >= 30
     assert len(X) == len(y) <= 100
