@@ -221,3 +221,19 @@ def test_automatic_folds_do_not_count_how_often_a_row_is_repeated(monkeypatch):
     weighted = make_folds("auto", X, y, np.full(20, 2.0), None, classes=None, seed=0)
     twice = make_folds("auto", np.r_[X, X], np.r_[y, y], np.ones(40), None, classes=None, seed=0)
     assert len(twice) == len(weighted)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1, 2], [(np.arange(50), np.arange(80, 100))], [(np.arange(5),)], [(np.arange(5), ["a"])]]
+)
+def test_splits_that_are_none_are_named(wrong):
+    model = clone(MODELS["gd"]).set_params(cv=wrong)
+    with pytest.raises(ValueError, match="split 0 of cv has to be a pair of arrays, .* each below 90"):
+        model.fit(*table(model))
+
+
+def test_groups_without_an_order_are_refused():
+    model = clone(MODELS["gd"]).set_params(cv=3)
+    X, y = table(model)
+    with pytest.raises(ValueError, match="groups hold objects of several types"):
+        model.fit(X, y, groups=np.array([None, "a", 3] * 30, dtype=object))

@@ -76,9 +76,16 @@ def given_folds(cv, X, y, weights, groups, *, classifier):
     if not splits:
         raise ValueError("cv holds no split: give some, a number of folds, or None.")
     trains, leaves_out = np.zeros((2, len(splits), len(y)), dtype=bool)
-    for member, (train, test) in enumerate(splits):
-        trains[member, train] = True
-        leaves_out[member, test] = True
+    for member, split in enumerate(splits):
+        try:
+            train, test = split
+            trains[member, train] = True
+            leaves_out[member, test] = True
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"split {member} of cv has to be a pair of arrays, the numbers of rows to train on and to leave out, "
+                f"each below {len(y)}: {error}."
+            ) from error
     kept = weights > 0
     trains, leaves_out = trains[:, kept], leaves_out[:, kept]
     for member in range(len(splits)):
@@ -99,6 +106,8 @@ def of_all_rows(labels, kept):
 def checked_groups(groups, X):
     """Return groups as an array with one for each row, or an error that names them."""
     groups = column_or_1d(groups, warn=True)
+    if groups.dtype.kind == "O" and len({type(group) for group in groups}) > 1:
+        raise ValueError("groups hold objects of several types, which have no order: give numbers, or texts, only.")
     if len(groups) != X.shape[0]:
         raise ValueError(f"groups holds {len(groups)} entries, but X {X.shape[0]} samples: give one for each.")
     return groups

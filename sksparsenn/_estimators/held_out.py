@@ -60,7 +60,7 @@ def split(rows, fraction, seed, stratifies):
     """Return two parts of the rows, to train and to validate on, in which the classes have about the same shares."""
     n = len(rows.y)
     n_held_out = int(np.ceil(fraction * n))
-    advice = "give samples to validate on by X_val and y_val, or set early_stopping=False."
+    advice = "give samples to validate on by X_val and y_val, or set early_stopping=False and a number for alpha."
     if n_held_out >= n:
         raise ValueError(
             f"validation_fraction={fraction} of {n} samples holds out {n_held_out} and leaves none to fit: "
