@@ -169,7 +169,7 @@ def test_given_splits_are_taken_as_they_are(seed, n, n_splits):
     ]
     weights = np.where(rng.random(n) < 0.3, 0.0, rng.uniform(0.1, 2, n))
     weights[[part[0] for split in splits for part in split]] = 1.0
-    folds = given_folds(splits, rng.random((n, 2)), rng.random(n), weights, None, classifier=False)
+    folds = given_folds(splits, rng.random((n, 2)), rng.random(n), weights, None)
     assert len(folds) == n_splits
     kept = weights > 0
     assert (folds.labels[~kept] == -1).all()
@@ -228,7 +228,7 @@ def test_automatic_folds_do_not_count_how_often_a_row_is_repeated(monkeypatch):
 )
 def test_splits_that_are_none_are_named(wrong):
     model = clone(MODELS["gd"]).set_params(cv=wrong)
-    with pytest.raises(ValueError, match="split 0 of cv has to be a pair of arrays, .* each below 90"):
+    with pytest.raises(ValueError, match=r"split 0 of cv has to be a pair of arrays, .* each below 90"):
         model.fit(*table(model))
 
 

@@ -325,7 +325,7 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         if isinstance(cv, str | Integral):
             classes = getattr(targets, "classes", None)
             return make_folds(cv, *rows, groups, classes=classes, seed=self._seed_of_split(memory))
-        return given_folds(cv, *rows, groups, classifier=is_classifier(self))
+        return given_folds(cv, *rows, groups)
 
     def _validation(self, start, place, linear_part):
         """Return the `Validation` rows that stop a network: the user's, or those that it leaves out."""

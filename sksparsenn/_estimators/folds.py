@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import check_cv
 from sklearn.utils.validation import column_or_1d
 
 from sksparsenn._samples.sparse_table import canonical, lexicographic_ranks
@@ -70,9 +69,9 @@ def make_folds(cv, X, y, weights, groups, *, classes, seed):
     return Folds(of_all_rows(fold_of_unit[units], kept), trains, leaves_out)
 
 
-def given_folds(cv, X, y, weights, groups, *, classifier):
+def given_folds(cv, X, y, weights, groups):
     """Return the folds that a splitter or a list of splits names; rows that weigh nothing get the label -1."""
-    splits = list(check_cv(cv, y, classifier=classifier).split(X, y, groups))
+    splits = list(cv.split(X, y, groups) if hasattr(cv, "split") else cv)
     if not splits:
         raise ValueError("cv holds no split: give some, a number of folds, or None.")
     trains, leaves_out = np.zeros((2, len(splits), len(y)), dtype=bool)
