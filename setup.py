@@ -164,6 +164,7 @@ if __name__ == "__main__":
                 extension("_compiled.lists", ["distance.c"], EXACT),
                 extension("_compiled.nodes", [], EXACT),
                 extension("_compiled.gram", ["gram.c"], EXACT),
+                extension("_compiled.normal", ["normal.c"], EXACT),
                 extension("_compiled.cholesky", [], EXACT),
             ]
         ),

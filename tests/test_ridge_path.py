@@ -19,6 +19,7 @@ from sklearn.metrics import r2_score
 
 import sksparsenn._estimators.gauss_newton
 import sksparsenn._solvers.choice
+from sksparsenn._compiled.normal import normal_product
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.points import padded_rows
@@ -322,15 +323,6 @@ def jacobians(n, d, width, n_outputs, seed, threshold=0.3):
     return Jacobian(firing, X, root, signs, 0.7, d), J
 
 
-def dense_system(J, residuals, pull, strength):
-    """Matrix and right side of the smaller system, and a function that returns the step from its solution."""
-    n, m = J.shape
-    if n <= m:
-        matrix, right = J @ J.T, residuals + J @ pull / strength
-        return matrix + strength * np.eye(n), right, lambda g: J.T @ g - pull / strength
-    return J.T @ J + strength * np.eye(m), J.T @ residuals - pull, lambda u: u
-
-
 SHAPES = {"samples": (30, 4, 60, 1), "weights": (200, 4, 12, 1), "outputs": (40, 4, 60, 2), "both": (150, 4, 15, 3)}
 
 
@@ -342,23 +334,58 @@ def test_conjugate_gradients_reach_the_residual_asked_for(shape, strength):
     assert len(jacobian.neurons) == width  # so that columns are those of J
     rng = np.random.default_rng(1)
     residuals, pull = rng.standard_normal(n * n_outputs), rng.standard_normal((width, d))
-    matrix, right, step_of = dense_system(J, residuals, pull.ravel(), strength)
-    exact, steps = step_of(np.linalg.solve(matrix, right)), []
+    matrix, right = J.T @ J + strength * np.eye(width * d), J.T @ residuals - pull.ravel()
+    exact, steps = np.linalg.solve(matrix, right), []
     for residual in (0.5, 0.03, 1e-12):
         solver = ConjugateGradientSolver(residual)
         solver.refresh(jacobian, strength)
         solution = solver.step(residuals, padded_rows(pull), strength)
         assert 0 <= solution.residual <= residual
         step = solution.step[:, :d].ravel()
-        # The step tells the solution of the system: for J J^T up to what J^T does not see.
-        found = step if len(matrix) == J.shape[1] else np.linalg.lstsq(J.T, step + pull.ravel() / strength)[0]
-        if np.linalg.matrix_rank(J) == len(matrix):
-            truly = np.linalg.norm(matrix @ found - right) / np.linalg.norm(right)
-            assert truly == pytest.approx(solution.residual, rel=1e-4, abs=1e-11)
+        truly = np.linalg.norm(matrix @ step - right) / np.linalg.norm(right)
+        # Products of single precision where few digits are asked for.
+        assert truly == pytest.approx(solution.residual, rel=1e-4, abs=1e-5 if residual > 1e-3 else 1e-11)
+        assert not solution.step[:, d:].any()
         steps.append(solution.inner_iterations)
     assert steps == sorted(steps)
     assert steps[-1] > steps[0]
     np.testing.assert_allclose(step, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [3, 8, 20, 61, 70])
+@pytest.mark.parametrize("n_outputs", [1, 2, 11])
+def test_normal_products_are_those_of_dense_rows(dtype, d, n_outputs):
+    jacobian, J = jacobians(90, d, 25, n_outputs, seed=2, threshold=0.1)
+    U = np.random.default_rng(3).standard_normal((25, d))
+    rows = jacobian.weighted_rows(dtype)
+    sign = jacobian.signs if n_outputs == 1 else 1.0
+    product = normal_product(jacobian.X.astype(dtype), rows, padded_rows(sign * U).astype(dtype))
+    found = rows.factor * sign * product[:, :d]
+    expected = (J.T @ (J @ U.ravel())).reshape(25, d)
+    assert rows.weights.max() == 1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=20 * np.finfo(dtype).eps * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_steps_do_not_depend_on_units_of_weights_or_targets(n_outputs):
+    """Squares of roots and residuals leave the range of single precision, and those of residuals that of double."""
+    jacobian, _ = jacobians(60, 4, 20, n_outputs, seed=4)
+    rng = np.random.default_rng(5)
+    residuals, pull = rng.standard_normal(60 * n_outputs), padded_rows(rng.standard_normal((20, 4)))
+
+    def step(unit_of_roots, unit_of_residuals):
+        jacobian.root, jacobian._factor = unit_of_roots * root, unit_of_roots * factor
+        solver = ConjugateGradientSolver()
+        solver.refresh(jacobian)
+        unit = unit_of_roots * unit_of_residuals
+        found = solver.step(unit_of_residuals * residuals, unit * pull, unit_of_roots**2).step
+        return found / unit_of_residuals * unit_of_roots
+
+    root, factor = jacobian.root, jacobian._factor
+    expected = step(1.0, 1.0)
+    for units in ((2.0**100, 1.0), (2.0**-100, 1.0), (1.0, 2.0**900), (1.0, 2.0**-900)):
+        np.testing.assert_array_equal(step(*units), expected)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(SHAPES)), st.floats(-3, 3))

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from single_networks import SketchedGaussNewtonRegressor
 
 import sksparsenn._solvers.choice
 from sksparsenn._solvers.choice import Sizes, choose_solver, nanoseconds
+from sksparsenn._utils.memory import NEVER_REFUSED
 
 ENOUGH = 10**15
 
@@ -46,6 +47,7 @@ def test_huge_orders_are_solved_without_a_matrix(monkeypatch):
 )  # fmt: skip
 def test_no_matrix_is_chosen_that_memory_does_not_hold(n, d, o, m, share):
     problem = Sizes(n, d, o, m, n * m // 50)
+    assume(8 * problem.order**2 > NEVER_REFUSED)
     available = int(share * 8 * problem.order**2)  # a part of what the matrix takes
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert chosen(monkeypatch, available, *problem) == "nystrom"

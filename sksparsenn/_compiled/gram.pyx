@@ -40,14 +40,11 @@ cdef extern from "simd/gram.h" nogil:
         Py_ssize_t words
     void fetch_ahead(const void *address)
     void add_moments(const double *moments, Py_ssize_t size, const int32_t *list, int64_t count, double *sums)
-    void add_normal_product(const Jacobian *J, const double *weights, Py_ssize_t first, Py_ssize_t last,
-                            const double *U, double *out, Py_ssize_t units)
     void count_common(const uint64_t *set, const uint64_t *sets, Py_ssize_t n_sets, Py_ssize_t words, double *counts)
     void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
 
 cdef enum:
     AHEAD = 4  # samples of a neuron that are fetched before they are needed: they lie far apart
-    BLOCKS = 8  # of samples, each with its own sum: a fixed number, so that results do not depend on threads
     WORDS_A_MEETING = 3  # of 64 neurons each, in the time that one sample of a list takes
 
 
@@ -304,26 +301,6 @@ def normal_matrix_rows(jacobian, const int64_t[::1] entries):
         normal_row(&J, entries[k] // d, entries[k] % d, &along[k, 0], &out[k, 0, 0])
     together = jacobian.signs[np.asarray(entries) // d] @ jacobian.signs.T
     return (rows[:, :, :d] * together[:, :, None]).reshape(len(rows), width * d)
-
-
-def normal_product(jacobian, u):
-    """Return J^T J u for one output; each sample's neurons are visited twice, while they and it are in cache."""
-    cdef Jacobian J = as_struct(jacobian)
-    cdef Py_ssize_t width = J.n_neurons, n = J.n_samples, d = J.n_features, units = (d + 3) // 4, block
-    if J.n_pairs == 0:
-        return np.zeros(width * d)
-    sign = jacobian.signs[:, 0]
-    padded = np.zeros((width, 4 * units))
-    padded[:, :d] = u.reshape(width, d) * sign[:, None]
-    sums = np.zeros((BLOCKS, width, 4 * units))
-    cdef const double[:, ::1] U = padded
-    cdef double[:, :, ::1] out = sums
-    cdef const double[::1] weights = (jacobian.scale * jacobian.root) ** 2
-    for block in prange(BLOCKS, schedule="dynamic", nogil=True,
-                        num_threads=threads_for(2.0 * J.n_pairs * 4 * units)):
-        add_normal_product(&J, &weights[0], block * n // BLOCKS, (block + 1) * n // BLOCKS, &U[0, 0],
-                           &out[block, 0, 0], units)
-    return (sums.sum(axis=0)[:, :d] * sign[:, None]).ravel()
 
 
 # -- sparse sign sketches of J^T and of J -------------------------------------------------------

@@ -12,7 +12,7 @@ from sksparsenn._estimators.start import Weighting
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
-from sksparsenn._solvers.conjugate_gradients import ConjugateGradientSolver
+from sksparsenn._solvers.conjugate_gradients import PATH_RESIDUAL, ConjugateGradientSolver
 from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
 from sksparsenn._training.problem import Problem
@@ -156,7 +156,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             if name == "cg":
                 return ConjugateGradientSolver()
             if name == "nystrom":
-                return NystromSolver(random_state, self._residual)
+                return NystromSolver(random_state, PATH_RESIDUAL if on_path else self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)

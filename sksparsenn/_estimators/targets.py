@@ -87,11 +87,18 @@ class Numbers:
                 "or give more by X_val and y_val."
             )
 
+        shares = np.full(len(encoded), 1 / len(encoded)) if weights is None else weights / weights.sum()
+        targets = self.units(encoded, np.float64)
+        variances = shares @ np.square(targets - shares @ targets)
+        varied = (variances > 1e-12 * (shares @ np.square(targets))).all()
+
         def score(outputs):
             predictions = self.units.inverse(outputs)
             if not np.isfinite(predictions).all():  # outputs that overflow score worst
                 return -np.inf
-            return scale_free_r2(encoded, predictions, weights)
+            if not varied:  # R2 of a constant is a matter of convention
+                return scale_free_r2(encoded, predictions, weights)
+            return 1.0 - float(np.mean(shares @ np.square(outputs - targets, dtype=np.float64) / variances))
 
         return score
 

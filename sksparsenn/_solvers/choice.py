@@ -3,6 +3,7 @@
 With n samples of d features, o outputs, m neurons that fire, P firing pairs and N the order of the
 smaller system, a new Jacobian and one step cost
 
+    cg         a pass over firing pairs for each step
     cholesky   N^3 / 3 flops, a few passes over the matrix, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or
                P^2 o^2 / (2 m) for J J^T, or for one output n^2 m / 128 words of neurons that fire on two samples,
                if those are fewer
@@ -13,28 +14,34 @@ Steps of conjugate gradients without a preconditioner grow like the square root 
 over the root of ridge plus damping: the model scales those of the last iteration.  They are for ridge paths, where few
 digits of a step are enough.
 
-The constants are nanoseconds on two cores of an EPYC machine; ``python -m benchmarks.solvers`` holds
-the model against measured times.  Counts decide, never a clock: the choice is the same on
-every machine with enough memory.
+The constants are nanoseconds on one core of an EPYC machine, as networks of a committee have one each;
+``python -m benchmarks.solvers`` holds the model against measured times.  Counts decide, never a clock: the choice is
+the same on every machine with enough memory.
 """
 
 from math import sqrt
 from typing import NamedTuple
 
+from sksparsenn._samples.points import LANES
 from sksparsenn._solvers.nystrom import FIRST_RANK
-from sksparsenn._utils.memory import available_memory
+from sksparsenn._utils.memory import NEVER_REFUSED, available_memory
 
-FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.016, 0.035, 0.1
-ENTRY = 2.0  # of a matrix: damped, copied, passed over by the triangles
-KERNEL_PAIR, KERNEL_WORD = 1.4, 0.5
-MOMENT = 0.6
-PRODUCT, NORMAL_PRODUCT_OF_OUTPUTS = 0.25, 0.5
-ROW_ENTRY, RANK_FLOP = 0.7, 0.8
-APPLY_RANK = 0.1
+FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.029, 0.063, 0.18
+ENTRY = 3.0  # of a matrix: damped, copied, passed over by the triangles
+KERNEL_PAIR, KERNEL_WORD = 2.5, 0.9
+MOMENT = 1.1
+PRODUCT, PRODUCT_OF_OUTPUTS = 0.22, 0.32
+ROW_ENTRY, RANK_FLOP = 1.3, 1.4
+APPLY_RANK = 0.18
 STEP = 60e3
+PLAIN_PRODUCT, PLAIN_ENTRY, PLAIN_STEP = 0.14, 0.4, 5e3
 
-# Steps of an iteration, as long as none has been counted.
+# Steps of an iteration, as long as none has been counted, and how many Jacobians a preconditioner serves.
 STEPS, SKETCH_STEPS, PLAIN_STEPS = 30, 25, 10
+SERVES = 4
+
+# The solvers that form no matrix.
+WITHOUT_MATRIX = {"nystrom", "cg"}
 
 # A matrix of this order is factored in the time of a few steps, and to all digits.
 SMALL_ORDER = 200
@@ -69,7 +76,7 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
     n, d, o, m, pairs = sizes
     order, rank = sizes.order, min(FIRST_RANK, sizes.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
-    product = STEP + PRODUCT * pairs * (d + 8) * o
+    product = STEP + pairs * (PRODUCT * (d + 8) if o == 1 else PRODUCT_OF_OUTPUTS * (d + 8 + 2 * o))
     if n * o <= m * d:
         assembly = KERNEL_PAIR * meetings / 2 * o**2
         if o == 1:
@@ -78,24 +85,30 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
     else:
         assembly = MOMENT * pairs**2 / max(n, 1) * d * (d + 1) / 4
         rows = ROW_ENTRY * rank * pairs**2 / max(n * m, 1) * (d + 8)
-        if o > 1:
-            product = STEP + NORMAL_PRODUCT_OF_OUTPUTS * pairs * (d + 8) * o
     step = product + APPLY_RANK * rank * order
-    plain = {} if plain_steps is None or order <= SMALL_ORDER else {"cg": plain_steps * product}
+    plain = {}
+    if plain_steps is not None and order > SMALL_ORDER:
+        padded = -(-d // LANES) * LANES
+        plain["cg"] = plain_steps * (PLAIN_STEP + PLAIN_PRODUCT * pairs * (padded + o) + PLAIN_ENTRY * m * padded)
     factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
     return plain | {
         "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
-        "nystrom": rows + RANK_FLOP * rank**2 * order + steps * step,
+        "nystrom": (rows + RANK_FLOP * rank**2 * order) / SERVES + steps * step,
         "sketch": 8 * pairs * d * o + factors + SKETCH_STEPS * (product + ENTRY / 2 * order**2),
     }
 
 
 def choose_solver(sizes, sketch_size, steps=STEPS, plain_steps=None):
     """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
-    times, memory = nanoseconds(sizes, sketch_size, steps, plain_steps), available_memory()
-    if memory is not None and 8 * sizes.order**2 > memory / 2:
-        times = {name: time for name, time in times.items() if name in ("nystrom", "cg")}
-    return min(times, key=times.get)
+    times = nanoseconds(sizes, sketch_size, steps, plain_steps)
+    fastest, n_bytes = min(times, key=times.get), 8 * sizes.order**2
+    # What is available is read from files, which takes as long as a small step does.
+    if fastest in WITHOUT_MATRIX or n_bytes <= NEVER_REFUSED:
+        return fastest
+    memory = available_memory()
+    if memory is not None and n_bytes > memory / 2:
+        return min(WITHOUT_MATRIX & times.keys(), key=times.get)
+    return fastest
 
 
 class AutomaticSolver:

@@ -13,6 +13,7 @@ from scipy.sparse import csc_array, csr_array
 
 from sksparsenn._compiled.kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
 from sksparsenn._network.firing import Lists
+from sksparsenn._samples.points import LANES
 
 
 class LinearNetwork(NamedTuple):
@@ -23,6 +24,22 @@ class LinearNetwork(NamedTuple):
     shift: float
     threshold: float
     scale: float
+
+
+class WeightedRows(NamedTuple):
+    """The rows of J by samples, in one precision: sqrt(factor weights[i]) signs[q, o] x_i for each neuron q that fires.
+
+    With one output, signs are left out: J is that of a network whose neurons all have the sign one.
+    """
+
+    weights: np.ndarray
+    """At most one, so that single precision can hold them."""
+    factor: float
+    signs: np.ndarray
+    """(n_neurons, outputs padded with zeros), with no column for one output."""
+    by_sample: np.ndarray
+    neurons: np.ndarray
+    """On sample i fire ``neurons[by_sample[i] : by_sample[i + 1]]``."""
 
 
 class Jacobian:
@@ -80,6 +97,17 @@ class Jacobian:
         """Return J^T v as a padded row for each of `neurons`."""
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
         return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
+
+    def weighted_rows(self, dtype):
+        """Return the `WeightedRows` of J."""
+        root = self.scale * self.root
+        largest = root.max(initial=0.0) or 1.0
+        n_columns = 0 if self.n_outputs == 1 else -(-self.n_outputs // LANES) * LANES
+        signs = np.zeros((len(self.neurons), n_columns), dtype=dtype)
+        if n_columns:
+            signs[:, : self.n_outputs] = self.signs
+        weights = np.square(root / largest).astype(dtype)
+        return WeightedRows(weights, largest**2, signs, self.by_sample, self.neurons_of_sample)
 
     def packed(self, U):
         """Return padded rows as one vector without the padding."""

@@ -15,18 +15,20 @@ The papers, which have more weights than samples, use the first.  The matrix of 
 A^T A, with A = J^T or J; sketches embed the rows of A.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from sksparsenn._compiled.gram import (
     normal_matrix,
     normal_matrix_rows,
-    normal_product,
     sparse_sign_kernel,
     sparse_sign_normal,
     tangent_kernel,
     tangent_kernel_rows,
 )
 from sksparsenn._compiled.kernels import firing_gradient
+from sksparsenn._compiled.normal import normal_product
 
 
 class KernelSystem:
@@ -106,10 +108,16 @@ class NormalSystem:
 
     def product(self, u):
         """Return J^T J u."""
-        J = self.jacobian
-        if J.n_outputs == 1:
-            return normal_product(J, u)
-        return J.packed(J.transpose_product(J.product(J.padded(u))))
+        J, d = self.jacobian, self.jacobian.n_features
+        sign = J.signs if J.n_outputs == 1 else 1.0
+        U = np.zeros((len(J.neurons), -(-d // 4) * 4))
+        U[:, :d] = sign * u.reshape(-1, d)
+        rows = self._weighted_rows
+        return (rows.factor * sign * normal_product(J.X, rows, U)[:, :d]).ravel()
+
+    @cached_property
+    def _weighted_rows(self):
+        return self.jacobian.weighted_rows(np.float64)
 
     def right_side(self, residuals, pull, strength):
         """Return J^T r - pull."""

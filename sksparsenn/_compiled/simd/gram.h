@@ -1,4 +1,4 @@
-/* Sums from which Gauss-Newton matrices and their products are made. */
+/* Sums from which Gauss-Newton matrices are made. */
 #ifndef SKSPARSENN_GRAM_H
 #define SKSPARSENN_GRAM_H
 
@@ -33,8 +33,6 @@ static inline void fetch_ahead(const void *address)
 }
 
 void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
-void add_normal_product(const Jacobian *J, const double *weights, ptrdiff_t first, ptrdiff_t last, const double *U,
-                        double *out, ptrdiff_t units);
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts);
 void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
 
