@@ -1,4 +1,7 @@
-"""What all estimators share: parameters, the opening of a fit, the fitted network, its outputs."""
+"""What all estimators share: parameters, the opening of a fit, the fitted network, its outputs.
+
+What a fit does with rows to validate on is in `validation`, and how it goes on from the last fit in `warm_start`.
+"""
 
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -13,16 +16,16 @@ from sklearn.utils.validation import validate_data
 from sksparsenn._estimators import linear
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
-from sksparsenn._estimators.committee import joined, members_of, of_single_network, out_of_fold
-from sksparsenn._estimators.folds import checked_groups, given_folds, make_folds
-from sksparsenn._estimators.held_out import checked_samples, checked_targets, renamed, split
-from sksparsenn._estimators.start import Member, Rows, Start, Table, Validation
+from sksparsenn._estimators.committee import members_of, of_single_network, out_of_fold
+from sksparsenn._estimators.held_out import renamed
+from sksparsenn._estimators.start import Member, Rows, Start, Table
+from sksparsenn._estimators.validation import Validating
+from sksparsenn._estimators.warm_start import WarmStart
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
-from sksparsenn._search.choice import make_search, require_training_memory
-from sksparsenn._training.early_stopping import EarlyStopping
-from sksparsenn._training.resuming import fingerprint, recalled_random_state, remember
+from sksparsenn._search.choice import require_training_memory
+from sksparsenn._training.resuming import recalled_random_state
 from sksparsenn._utils.range import (
     aligned,
     aligned_table,
@@ -38,11 +41,8 @@ from sksparsenn._utils.sklearn import Interval, StrOptions, _check_sample_weight
 # Neurons are numbered with 32 bits.
 MOST_NEURONS = np.iinfo(np.int32).max
 
-# Parameters that may change between fits of which the second takes up the training of the first.
-FREE_TO_CHANGE = {"max_iter", "tol", "n_iter_no_change", "random_state", "verbose", "warm_start"}
 
-
-class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
+class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator):
     """A two-layer network with shifted ReLU, of which only the hidden weights are trained."""
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
@@ -184,10 +184,6 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         formats = "csr" if self._takes_sparse else False
         return {"accept_sparse": formats, "dtype": [np.float64, np.float32], "order": "C"}
 
-    def _continues(self):
-        """Return whether this fit goes on from the last one."""
-        return self.warm_start and hasattr(self, "hidden_weights_")
-
     def _units_of(self, targets, table, continues):
         """Return the maps to the sphere and to the loss's units: of the last fit if this one continues it, else new."""
         if continues:
@@ -212,146 +208,6 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             self.width, start.samples.n_features, n_outputs, self.init, random_state, start.samples.dtype
         )
         return Network(padded_rows(weights), signs, *activation, float(self.output_scale)), weights
-
-    def _network_so_far(self, start, activation, memory, place, stream):
-        """Return the network of the last fit in that place of the committee, and the weights that the ridge pulls to.
-
-        A stream goes on with the neurons of all networks as with one network.
-        """
-        n_outputs, n_networks, before = self.output_weights_.shape[1], start.n_networks, self.n_members_
-        fits = (self._fitted_width, n_outputs) == (self.width, start.y.shape[1])
-        if not fits or (before != n_networks and not stream):
-            networks = "a network" if before == 1 else f"{before} networks"
-            raise ValueError(
-                f"training goes on from {networks} of width {self._fitted_width} with {n_outputs} outputs, "
-                f"but width={self.width} and y asks for {start.y.shape[1]}{_of_several(n_networks)}; "
-                "set warm_start=False and call fit to start anew."
-            )
-        output_scale = self._scale if stream else float(self.output_scale)
-        dtype, size = start.samples.dtype, len(self.hidden_weights_) // n_networks
-        mine = slice(place * size, (place + 1) * size)
-        weights = memory.get("weights", self.hidden_weights_[mine]).astype(dtype)
-        signs = self.output_weights_[mine].astype(dtype)
-        anchor = padded_rows(self.initial_weights_[mine].astype(dtype))
-        return Network(padded_rows(weights), signs, *activation, output_scale), anchor
-
-    # -- going on where training stopped --------------------------------------------------
-
-    def _training_key(self, *data):
-        """Return a key of this data and these parameters, but for those that are free to change."""
-        if not self.warm_start:
-            return ""
-        parameters = self.get_params(deep=False)
-        del parameters["cv"]  # the folds that it led to are among the data; itself may be a generator
-        if not parameters.get("linear_part"):  # the same without as of a version that did not have it
-            parameters.pop("linear_part", None)
-        return fingerprint(data, {name: value for name, value in parameters.items() if name not in FREE_TO_CHANGE})
-
-    def _memory(self, start, trainings, kept):
-        """Return what a later fit needs to go on exactly where this one stopped."""
-        members = []
-        for training, weights in zip(trainings, kept, strict=True):
-            memory, last = {}, training.weights
-            if weights is not last:
-                memory["weights"] = last[:, : training.member.samples.n_features].copy()
-            parts = training.state, *training.parts, training.early_stopping
-            if self.stop_reason_ == "max_iter" != training.state.stop_reason:  # it has ended, but others go on
-                memory["ended"] = training.state.stop_reason
-            members.append(memory | remember(*parts, random_state=training.member.random_state))
-        memory = {"key": start.key, "members": members}
-        if hasattr(self, "_split_seed"):
-            memory["split_seed"] = self._split_seed
-        return memory
-
-    # -- validation ---------------------------------------------------------------------
-
-    def _hold_out(self, rows, given, memory, *, splits):
-        """Return the rows to train on, without those that weigh nothing, and rows to validate on.
-
-        The latter are the user's own, or a part of the rows if it `splits`, or None.
-        """
-        vars(self).pop("_split_seed", None)
-        held_out, used = self._given_to_validate(given), rows.that_weigh_something()
-        if held_out is None and splits and self._stops_early(leaves_out=False):
-            return split(used, self.validation_fraction, self._seed_of_split(memory), self._target_kind.stratifies)
-        return used, held_out
-
-    def _given_to_validate(self, given):
-        """Return the user's own rows to validate on, checked, or None."""
-        X_val, y_val, sample_weight_val = given
-        if X_val is not None or y_val is not None:
-            if X_val is None or y_val is None:
-                missing = "y_val" if y_val is None else "X_val"
-                raise ValueError(f"{missing} is missing: X_val and y_val have to be given together.")
-            if self.early_stopping is False:
-                raise ValueError("X_val is given, but early_stopping=False; set early_stopping to 'auto' or True.")
-            X = checked_samples(self, X_val, self.n_features_in_)
-            y = checked_targets(y_val, X.shape[0], "multi_output" in self._target_kind.checks)
-            rows = self._weighted(aligned_table(X), y, sample_weight_val, "sample_weight_val")
-            return rows.that_weigh_something()
-        if sample_weight_val is not None:
-            raise ValueError("sample_weight_val is given without X_val and y_val.")
-        return None
-
-    def _stops_early(self, leaves_out):
-        """Return whether rows that are held out, or left out, stop training."""
-        on_path = self.alpha == "auto"
-        if self.early_stopping is False and on_path:
-            raise ValueError(
-                "alpha='auto' takes the ridge that is best on rows held out, but early_stopping=False; "
-                "set early_stopping to 'auto' or give a number for alpha."
-            )
-        return self.early_stopping is True or (self.early_stopping == "auto" and (on_path or leaves_out))
-
-    def _seed_of_split(self, memory):
-        """Return the seed by which rows are held out, that of the training that this one goes on from if it has one."""
-        seed = memory.get("split_seed")
-        self._split_seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
-        return self._split_seed
-
-    def _make_folds(self, cv, rows, weights, groups, targets, memory):
-        """Return the `Folds` of all rows, or None if none are left out.
-
-        `weights` are those in the objective, of rows that weigh something.
-        """
-        if cv is None:
-            if groups is not None:
-                raise ValueError("groups are given, but cv=None leaves no rows out: set cv to 'auto' or a number.")
-            return None
-        groups = None if groups is None else checked_groups(groups, rows.X)
-        everywhere = rows.weights.copy()
-        everywhere[rows.weights > 0] = weights
-        rows = rows._replace(weights=everywhere)
-        if isinstance(cv, str | Integral):
-            classes = getattr(targets, "classes", None)
-            return make_folds(cv, *rows, groups, classes=classes, seed=self._seed_of_split(memory))
-        return given_folds(cv, *rows, groups)
-
-    def _validation(self, start, place, linear_part):
-        """Return the `Validation` rows that stop a network: the user's, or those that it leaves out."""
-        rows, targets, dtype = start.held_out, start.targets, start.samples.dtype
-        if rows is None:
-            out = start.rows_left_out(place)
-            X, encoded, weights = start.table.X[out], start.table.encoded[out], start.table.weights[out]
-            samples = start.samples[out]
-        else:
-            X, encoded, weights = rows.X, targets.encode(rows.y, "y_val"), targets.balanced(rows.y, rows.weights)
-            if encoded.shape[1] != start.y.shape[1]:
-                raise ValueError(f"y_val has {encoded.shape[1]} outputs, but y has {start.y.shape[1]}.")
-            samples = self._lift()(X, dtype)
-        offsets = None if linear_part is None else linear_part.outputs(X, dtype)
-        return Validation(samples, encoded, weights, offsets, are_fold=rows is None)
-
-    def _make_early_stopping(self, validation, targets, network, in_batches):
-        """Return what stops the training of a network by its score on rows that it does not train on."""
-        if validation is None:
-            return None
-        samples, encoded, weights, offsets, are_fold = validation
-        search = make_search(
-            "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
-        )
-        score = targets.scorer(encoded, weights, are_fold)
-        return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change, offsets)
 
     # -- the fitted network -------------------------------------------------------------
 
@@ -381,17 +237,6 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
         self.cv_prediction_ = self._from_outputs(left_out)
         known = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
         self.cv_score_ = self._cv_score(start.rows.part(known), self.cv_prediction_[known])
-
-    def _store_validation(self, trainings):
-        """Store what early stopping saw, if it was used; else no such attributes."""
-        for name in ("validation_scores_", "best_iteration_", "best_validation_score_"):
-            vars(self).pop(name, None)
-        found = [training.early_stopping for training in trainings]
-        if found[0] is not None:
-            self.validation_scores_ = joined([np.array(stopping.scores) for stopping in found], "mean")
-            best = np.array([stopping.best_iteration for stopping in found])
-            self.best_iteration_ = best if len(found) > 1 else int(best[0])
-            self.best_validation_score_ = float(np.mean([stopping.best_score for stopping in found]))
 
     def _line(self, described):
         """Return a function that makes of all trainings the line to print after an iteration; None if there is none."""
@@ -478,8 +323,3 @@ class BaseShiftedReLU(CallbackSupportMixin, BaseEstimator):
             own = network.outputs(samples)
             outputs.append(own if linear_part is None else own + linear_part.outputs(X, own.dtype))
         return np.stack(outputs)
-
-
-def _of_several(n_networks):
-    """Return how many networks there are to train, for a message, if there are several."""
-    return f", and {n_networks} networks are to be trained" if n_networks > 1 else ""
