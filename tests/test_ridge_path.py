@@ -183,6 +183,42 @@ def test_a_step_on_the_path_lowers_the_objective_of_its_own_ridge(kind):
     assert model.accepted_curve_.sum() > 5
 
 
+# -- against refits ---------------------------------------------------------------------------------
+
+# In units of the typical weight, steps are short, or long enough to change who fires: features are learned.
+REFITS = {
+    "short steps": {"output_scale": 30.0},
+    "short steps, three outputs": {"output_scale": 30.0, "n_outputs": 3},
+    "long steps": {"output_scale": 1.0, "max_iter": 7},
+    "long steps, three outputs": {"output_scale": 1.0, "max_iter": 6, "n_outputs": 3},
+}
+
+
+@pytest.mark.parametrize("setting", REFITS)
+def test_the_path_is_a_chain_of_fits_of_one_step_each_at_its_own_ridge(setting):
+    """Each fit goes on from the weights of the last one, and pulls towards the same start.
+
+    A warm start with another alpha begins with new damping and without momentum, and takes the unit of its ridge, which
+    on the unit sphere is proportional to the share of pairs that fire, at the weights it starts from.  The path keeps
+    all three.  So steps are plain, which have neither damping nor momentum, and the ridge is given in the unit of the
+    first weights.
+    """
+    setting = {"damping": 0, "width": 200, "max_iter": 12} | REFITS[setting]
+    n_outputs, max_iter = setting.pop("n_outputs", 1), setting.pop("max_iter")
+    X, y = problem(n_outputs=n_outputs)
+    chain = regressor(**setting, max_iter=1, warm_start=True, early_stopping=False)
+    for k in range(max_iter):
+        # All rows train, and as they are those to validate on too, the last weights are the best ones.
+        path = regressor(**setting, max_iter=k + 1).fit(X, y, X_val=X, y_val=y)
+        assert path.best_iteration_ == k + 1
+        firing = path.firing_fraction_curve_
+        chain.set_params(alpha=FIRST * FACTOR**k * firing[0] / firing[k]).fit(X, y)
+        assert chain.n_iter_ == 1
+        np.testing.assert_allclose(path.hidden_weights_, chain.hidden_weights_, rtol=0, atol=1e-12)
+    assert np.unique(firing).size > max_iter / 2  # or the unit of the ridge would not matter
+    assert np.abs(path.hidden_weights_ - path.initial_weights_).max() > 0.1
+
+
 # -- what is kept -----------------------------------------------------------------------------------
 
 
