@@ -103,17 +103,41 @@ def test_columns_of_sparse_tables_and_extreme_units():
     np.testing.assert_allclose(column_spreads(sparse.csr_array(X * units), shares), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(
+CUT_SHORT = pytest.mark.parametrize(
     ("model", "max_iter"),
     [(REGRESSORS[0], 2), (SparseShiftedReLURegressor(solver="sgd", random_state=0), 2), (REGRESSORS[1], 1)],
 )
+
+
+@CUT_SHORT
 def test_training_that_is_cut_short(model, max_iter):
     X, y = table()
     model = clone(model).set_params(max_iter=max_iter)
     with pytest.warns(ConvergenceWarning, match=rf"after max_iter={max_iter} iterations while .* raise max_iter"):
         model.fit(X, y)
-    # Weights that validation chose are not cut short.
-    assert not warned(model, X, y, X_val=X, y_val=y)
+
+
+@CUT_SHORT
+def test_weights_that_validation_chose_are_not_cut_short(model, max_iter):
+    """Whoever keeps the rows to validate on: the user, a part held out, or folds."""
+    X, y = table()
+    model = clone(model).set_params(max_iter=max_iter)
+    for params, rows in (({}, {"X_val": X, "y_val": y}), ({"early_stopping": True}, {}), ({"cv": 3}, {})):
+        model.set_params(cv=None, early_stopping="auto").set_params(**params)
+        assert not warned(model, X, y, **rows)
+        assert model.stop_reason_ == "max_iter"
+        assert model.best_validation_score_ > 0
+    # Folds that stop nothing choose no weights.
+    assert any("still fell fast" in message for message in warned(model.set_params(early_stopping=False), X, y))
+
+
+@CUT_SHORT
+def test_training_that_ended_by_its_tolerance_is_not_cut_short(model, max_iter):
+    """Even after the same iterations, in which the objective fell as fast."""
+    X, y = table()
+    model = clone(model).set_params(tol=0.9, n_iter_no_change=1)
+    assert not warned(model, X, y)
+    assert (model.stop_reason_, model.n_iter_) == ("tol", max_iter)
 
 
 def test_a_constant_column_does_not_vary_by_rounding():
