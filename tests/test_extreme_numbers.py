@@ -1,6 +1,7 @@
 """Numbers at the ends of the range: a right answer, or one sentence that says what was wrong; never NaN, no warning."""
 
 import pickle
+import re
 import traceback
 from pathlib import Path
 
@@ -313,6 +314,33 @@ def test_targets_that_do_not_fit_are_refused(model):
     with pytest.raises(ValueError, match=r"targets of at most 1e-310 vanish in float64.*: multiply y by a constant"):
         clone(model).fit(X, y * 1e-310)
     assert not hasattr(model, "hidden_weights_")
+
+
+def largest_output(model, weights):
+    """The largest output, in standard units, that `require_room` reckons with: all neurons full, of one sign."""
+    return max(model._scale, 1.0) * np.linalg.norm(weights.astype(np.float64), axis=1).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["gd", "cholesky"])
+def test_targets_whose_predictions_fit_before_training_and_not_after_are_refused(name, dtype):
+    """Training is in standard units, which go well; but its weights grow, and with them what they may predict."""
+    maker = SketchedGaussNewtonRegressor if name == "cholesky" else SparseShiftedReLURegressor
+    X, y = table()
+    model = maker(**SMALL | {"solver": name, "output_scale": 0.01, "alpha": 1e-6, "max_iter": 30})
+    usual = clone(model).fit(X.astype(dtype), y)
+    first, last = (largest_output(usual, weights) for weights in (usual.initial_weights_, usual.hidden_weights_))
+    assert last > 32 * first
+    # Room for predictions at the start, twice to four times as much as is needed, and far too little at the end.
+    power = int(np.log2(np.finfo(dtype).max / 4 / (first * usual._target_scale[0]))) - 1
+    message = f"targets up to {np.ldexp(np.abs(y).max(), power):.3g} do not fit into {np.dtype(dtype).name}, with room"
+    before = usual.predict(X)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        usual.fit(X.astype(dtype), np.ldexp(y, power))
+    np.testing.assert_array_equal(usual.predict(X), before)
+    # It is not the targets: with a ridge that keeps weights where they are, these are fitted.
+    stiff = clone(model, alpha=1e4).fit(X.astype(dtype), np.ldexp(y, power))
+    assert np.isfinite(stiff.predict(X)).all()
 
 
 @pytest.mark.parametrize("model", MODELS)
