@@ -3,6 +3,7 @@
 Whatever a fit needs of the thread pools of OpenMP and BLAS is its own business: it leaves their settings as they were.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import sksparsenn
 from sksparsenn._search.searches import SEARCHES
+from sksparsenn._training.problem import Problem
 from sksparsenn._utils import threads as _threads
 
 MODELS = {
@@ -128,6 +130,44 @@ def test_same_bits_for_every_search(search, solver):
         512, shift=0.8, solver=solver, search=search, max_iter=3, batch_size=1000, random_state=0
     )
     assert differing(*(results_with(threads, model, X, y) for threads in (1, 2))) == []
+
+
+@pytest.mark.parametrize("n", [64, 1000])
+def test_sums_over_samples_round_products_before_they_add_them(n):
+    """Each product below rounds to -1 or 1, and in any order these add up to 0.
+
+    BLAS adds products before they are rounded where the processor can, and leaves some 2^-60: its last bits depend on
+    the machine.
+    """
+    first, little = np.arange(n) < n // 2, 2.0**-30
+    weights, values = np.where(first, 1.0, 1 + little), np.where(first, -1.0, 1 - little)
+    assert Problem(None, values, weights, None, None, weights.sum()).sum(values) == 0.0
+
+
+class WithoutBlas(np.ndarray):
+    """An array that refuses products of vectors, which NumPy leaves to BLAS, and takes sums."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **more):
+        assert ufunc.signature is None, f"{ufunc.__name__} is no function of elements"
+        inputs = [np.asarray(array) for array in inputs]
+        return np.asarray(getattr(ufunc, method)(*inputs, **more)).view(WithoutBlas)
+
+    def __array_function__(self, function, types, arguments, more):
+        raise AssertionError(f"{function.__name__} may call BLAS")
+
+    def dot(self, other, out=None):
+        raise AssertionError("dot calls BLAS")
+
+
+def test_sums_over_samples_do_not_call_blas():
+    rng = np.random.default_rng(0)
+    weights, values = (rng.uniform(size=100).view(WithoutBlas) for _ in range(2))
+    problem = Problem(None, values, weights, None, None, 1.0)
+    for product in (lambda: weights @ values, lambda: np.dot(weights, values), lambda: weights.dot(values)):
+        with pytest.raises(AssertionError, match=r"BLAS|no function of elements"):
+            product()
+    expected = math.fsum(np.asarray(weights, dtype=object) * np.asarray(values, dtype=object))
+    assert problem.sum(values) == pytest.approx(expected, rel=1e-14)
 
 
 # ---------------------------------------------------------------------------------------
