@@ -3,11 +3,13 @@
 The last test holds all searches of the package against each other on real data.
 """
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import FLOATS, KINDS, all_beyond, inner_products, make_points, unpacked
+from oracles import FLOATS, KINDS, all_beyond, exact_inner_product, inner_products, make_points, unpacked
 from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_limits
 
@@ -115,6 +117,46 @@ def test_margins_are_not_narrowed_below_what_movement_has_used_up(dtype):
         W[:, 1] = used * margin / 14
         check(lists, X, W, 1.0)
     assert 0 in lists.query(W)[1]
+
+
+def test_products_that_rounding_lifts_over_the_threshold_are_found():
+    """A neuron moves from zero along a sample, by less than its margin, which is less than the threshold; it fires."""
+    found, n, d = 0, 200, 400
+    X = make_points("gaussian", 0, n, d, np.float32) * (np.arange(d) % 8 == 0).astype(np.float32)  # all in one sum
+    W = (X * np.random.default_rng(1).uniform(0.5, 2.0, (n, 1))).astype(np.float32)
+    for w, x in zip(W[:, None], X[:, None], strict=True):
+        product = inner_products(w, x)[0, 0]
+        threshold = float(np.nextafter(product, np.float32(0)))
+        reached = np.linalg.norm(w.astype(np.float64)) * np.linalg.norm(x.astype(np.float64))
+        if reached > threshold * (1 - 1e-9):  # rounded down, or up by less than a bit
+            continue
+        lists = MarginLists(x, 0 * w, threshold, margin=(reached + threshold) / 2)
+        assert lists.n_listed == 0
+        for weights in (0 * w, w):
+            check(lists, x, weights, threshold)
+        assert lists.query(w)[1].tolist() == [0]
+        found += 1
+    assert found > 20
+
+
+def test_narrowed_lists_hold_samples_that_rounding_puts_below_the_cut():
+    """What lists have to hold is beyond the cut in exact numbers, for the inner products that the margin bounds."""
+    X, W = make_points("gaussian", 0, 60, 64, np.float32), make_points("gaussian", 1, 40, 64, np.float32)
+    threshold, misplaced = 5.0, 0
+    for r, w in enumerate(W):
+        products = inner_products(w[None], X)[0]
+        exact = [exact_inner_product(w, x) for x in X]
+        for i in np.flatnonzero((products > 0) & (products < threshold)):
+            # The cut is at the rounded product, which is not beyond it.
+            store = SampleLists(DenseSamples(padded_rows(X)))
+            lists = MaintainedLists(store, padded_rows(w[None]), threshold, margin=threshold - float(products[i]))
+            lists.build()
+            store.narrow(lists.policy.reference, lists.policy.rows, lists.policy.lowered_cuts(lists.policy.rows))
+            held = store._lists.items[: store.counts[0]].tolist()
+            needed = [k for k in range(len(X)) if exact[k] > Fraction(float(products[i]))]
+            assert set(needed) <= set(held), r
+            misplaced += exact[i] > Fraction(float(products[i]))
+    assert misplaced > 100
 
 
 def test_first_lists_may_be_built_in_pieces(monkeypatch):
