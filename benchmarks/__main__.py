@@ -20,7 +20,7 @@ from benchmarks.common import argument_parser
 from benchmarks.tables import SHOWN_IN_DOC, draw_table
 
 PARTS = (
-    "quality", "classification", "settings", "defaults", "default_classifiers",
+    "quality", "classification", "settings", "defaults", "default_classifiers", "intervals",
     "step_against_width", "steps", "searches", "half_space", "sparse_input", "even_polynomials",
     "iteration_against_width", "solvers", "time_to_loss", "large_tables",
 )  # fmt: skip

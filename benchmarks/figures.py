@@ -93,8 +93,8 @@ def score_against_cost(ax, rows, name, score, *, cost, spread=None, x_label, y_l
     plain(ax.xaxis)
 
 
-def panels_of_sets(rows, score, *, spread=None, y_label, n_columns=3):
-    """A panel for each set: the models' scores against their seconds to fit; models without a score are left out."""
+def panels_of_sets(rows, score, *, spread=None, y_label, cost="fit s", x_label="seconds to fit", n_columns=3):
+    """A panel for each set: the models' scores against their costs; models without a score are left out."""
     names = list(dict.fromkeys(row["set"] for row in rows))
     n_columns = min(n_columns, len(names))
     figure, axes = panels(-(-len(names) // n_columns), n_columns, width=4.0, height=3.0)
@@ -102,9 +102,7 @@ def panels_of_sets(rows, score, *, spread=None, y_label, n_columns=3):
         ax.remove()
     for ax, name in zip(axes.ravel(), names, strict=False):
         mine = [row for row in rows if row["set"] == name and row[score] != ""]
-        score_against_cost(
-            ax, mine, "model", score, cost="fit s", spread=spread, x_label="seconds to fit", y_label=y_label
-        )
+        score_against_cost(ax, mine, "model", score, cost=cost, spread=spread, x_label=x_label, y_label=y_label)
         ax.set_title(name)
     legend_below(figure, max(axes.ravel()[: len(names)], key=lambda ax: len(ax.containers)), n_columns)
     return figure

@@ -15,6 +15,7 @@ from benchmarks import (
     common,
     default_classifiers,
     defaults,
+    intervals,
     quality,
     runs,
     step_against_width,
@@ -162,6 +163,36 @@ def test_defaults_takes_standard_deviations_and_intervals_where_there_are_any():
     assert (found["coverage"], found["width"]) == (0.75, 2)
     found = defaults.evaluate(defaults.MODELS["RidgeCV"], X, y, X, y)
     assert all(np.isnan(found[key]) for key in ("log-likelihood", "coverage", "width"))
+
+
+def test_intervals_of_ours_are_scored_without_mapie(tmp_path, regression_sets, capsys):
+    intervals.main([
+        "--data", str(regression_sets), "--output", str(tmp_path), "--splits", "2", "--models", "SketchedGaussNewton"
+    ])  # fmt: skip
+    (row,) = tables.read_table(tmp_path / "intervals.csv")[1]
+    assert (row["splits"], row["rows"], row["features"]) == (2, 48, 3)
+    assert 0.5 < row["coverage"] <= 1
+    assert 0 < row["width"] <= row["score"]
+    (compared,) = tables.read_table(tmp_path / "intervals_sets.csv")[1]
+    assert (compared["sets"], compared["mean rank"], compared["least on"]) == (1, 1, "waves")
+    assert compared["coverage"] == compared["least coverage"] == pytest.approx(row["coverage"], abs=1e-3)
+    assert compared["ratio"] == compared["width ratio"] == compared["fit ratio"] == ""  # nothing of mapie's
+    assert f"| `SketchedGaussNewtonRegressor` | {row['width']:.3g} ± " in capsys.readouterr().out
+    assert (tmp_path / "intervals.png").stat().st_size > 5000
+
+
+def test_intervals_say_that_mapie_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(intervals, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="mapie is not installed"):
+        intervals.main(["--data", str(tmp_path), "--output", str(tmp_path / "tables")])
+    assert not (tmp_path / "tables").exists()
+
+
+def test_the_interval_score_counts_how_far_targets_are_outside():
+    X, y = np.zeros((4, 1)), np.array([0.0, 0.5, 1.5, -0.5])
+    found = intervals.evaluate(TellsItsSpread(), X, y, X, y)
+    assert (found["coverage"], found["width"]) == (0.75, 2)
+    assert found["score"] == pytest.approx(2 + 20 * 0.5 / 4)
 
 
 def test_default_classifiers_compares_over_sets(tmp_path, capsys):
