@@ -1,10 +1,13 @@
 """Test error and fit time of settings of the regressors on regression sets: how their defaults were chosen.
 
-python -m benchmarks.settings --data FOLDER [--families first_order gauss_newton] [--splits 2]
+python -m benchmarks.settings --data FOLDER [--families first_order gauss_newton] [--splits 2] [--rows 2000]
 
-FOLDER holds regression sets as described in `benchmarks.common.load_split`.  Features and
-targets are standardised; float32.  scikit-learn's MLPRegressor, at its defaults, runs beside.
-Errors are means over splits, seconds and peak memory medians.
+FOLDER holds regression sets as described in `benchmarks.common.load_split`.  Of longer parts,
+--rows and --test-rows rows are drawn at random, the same ones for all.  Features and targets are
+standardised; float32.  scikit-learn's MLPRegressor, at its defaults, runs beside.  Errors are
+means over splits, seconds and peak memory medians.  "ratio" is the geometric mean over sets of the
+error in units of that of the defaults, "worst ratio" the largest, "fit ratio" the median over sets
+of the ratio of seconds.
 """
 
 from statistics import median
@@ -12,7 +15,8 @@ from statistics import median
 import numpy as np
 from sklearn.base import clone
 
-from benchmarks.common import argument_parser, load_split, rounded, set_names
+from benchmarks.common import argument_parser, rounded, set_names
+from benchmarks.defaults import load
 from benchmarks.figures import numbers, panels, plain
 from benchmarks.models import FIRST_ORDER, GAUSS_NEWTON, MODELS, Model, evaluate
 from benchmarks.tables import write_table
@@ -21,6 +25,7 @@ from benchmarks.tables import write_table
 FIRST_ORDER_SETTINGS = {
     "defaults": {},
     "width 256": {"width": 256},
+    "width 512": {"width": 512},
     "width 4096": {"width": 4096},
     "shift 1": {"shift": 1.0},
     "shift 2": {"shift": 2.0},
@@ -28,6 +33,9 @@ FIRST_ORDER_SETTINGS = {
     "output_scale 2": {"output_scale": 2.0},
     "one network": {"cv": None},
     "no linear part": {"linear_part": False},
+    "3 folds": {"cv": 3},
+    "n_iter_no_change 20": {"n_iter_no_change": 20},
+    "max_iter 500": {"max_iter": 500},
     "momentum 0.9": {"momentum": 0.9},
     "momentum 0.95": {"momentum": 0.95},
     "max_iter 2000": {"max_iter": 2000},
@@ -50,7 +58,11 @@ GAUSS_NEWTON_SETTINGS = {
     "one network": {"cv": None},
     "10 folds": {"cv": 10},
     "no linear part": {"linear_part": False},
-    "n_iter_no_change 10": {"n_iter_no_change": 10},
+    "3 folds": {"cv": 3},
+    "n_iter_no_change 5": {"n_iter_no_change": 5},
+    "n_iter_no_change 20": {"n_iter_no_change": 20},
+    "max_iter 40": {"max_iter": 40},
+    "max_iter 100": {"max_iter": 100},
     "output_scale 0.25": {"output_scale": 0.25},
     "output_scale 1": {"output_scale": 1.0},
     "output_scale 2": {"output_scale": 2.0},
@@ -62,7 +74,6 @@ GAUSS_NEWTON_SETTINGS = {
     "intercept_scaling 0.2": {"intercept_scaling": 0.2},
     "intercept_scaling 0.4": {"intercept_scaling": 0.4},
     "intercept_scaling 1": {"intercept_scaling": 1.0},
-    "max_iter 50": {"max_iter": 50},
 }
 FAMILIES = {"first_order": (FIRST_ORDER, FIRST_ORDER_SETTINGS), "gauss_newton": (GAUSS_NEWTON, GAUSS_NEWTON_SETTINGS)}
 RIVAL = "MLPRegressor"
@@ -96,7 +107,19 @@ def compare(models, splits):
             known[parameters] = measure(model, splits)
         rows.append({"setting": name, **known[parameters]})
         print(rows[-1], flush=True)
-    return rows
+    return [row | over_sets(row, rows) for row in rows]
+
+
+def over_sets(row, rows):
+    """How a setting compares with the defaults over all sets; blank if the defaults are not among the rows."""
+    defaults = next((other for other in rows if other["setting"] == "defaults"), None)
+    if defaults is None:
+        return {"ratio": None, "worst ratio": None, "fit ratio": None}
+    errors, seconds = (
+        np.array([row[key] / defaults[key] for key in row if key.endswith(unit)]) for unit in (" rmse", " s")
+    )
+    ratio = np.exp(np.log(errors).mean())
+    return {"ratio": rounded(ratio), "worst ratio": rounded(errors.max()), "fit ratio": rounded(np.median(seconds))}
 
 
 def figure(rows):
@@ -125,10 +148,13 @@ def main(arguments=None):
     parser.add_argument("--families", nargs="*", choices=list(FAMILIES), default=list(FAMILIES))
     parser.add_argument("--sets", nargs="*", help="names of the sets; all in the folder by default")
     parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=2_000, help="most training rows")
+    parser.add_argument("--test-rows", type=int, default=10_000, help="most test rows")
     parser.add_argument("--settings", nargs="*", help="parts of the names of settings; all by default")
     arguments = parser.parse_args(arguments)
     names = arguments.sets or set_names(arguments.data)
-    splits = {name: [load_split(arguments.data, name, k) for k in range(arguments.splits)] for name in names}
+    limits = arguments.rows, arguments.test_rows
+    splits = {name: [load(arguments.data, name, k, *limits) for k in range(arguments.splits)] for name in names}
     for family in arguments.families:
         rows = compare(models(family, arguments.settings), splits)
         write_table(f"settings_{family}", rows, arguments, figure)

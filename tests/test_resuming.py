@@ -147,7 +147,7 @@ def test_other_validation_samples_forget_the_best_score():
     model.fit(X[:100], y[:100], X_val=X[:100], y_val=y[:100])
     model.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
     assert len(model.validation_scores_) == model.n_iter_ == 3
-    assert model.best_validation_score_ == model.score(X[100:], y[100:])
+    assert model.best_validation_score_ == pytest.approx(model.score(X[100:], y[100:]), rel=1e-14)
 
 
 # -- streams -------------------------------------------------------------------------------------

@@ -240,10 +240,10 @@ init : {"paired", "gaussian"}, default="paired"
 
 alpha : "auto" or float >= 0, default="auto"
     Strength of the ridge towards the initial weights, relative to t.  "auto" takes a path: the ridge
-    starts at 10 and is multiplied by 0.7 before every iteration, down to 0.00001, and validation
+    starts at 10 and is halved before every iteration, down to 0.00001, and validation
     samples choose where on it to stop.
 
-max_iter : int, default=80
+max_iter : int, default=60
     Largest number of iterations, those whose step was taken back included.  Training without validation that
     it ends while the objective still falls fast raises a ConvergenceWarning.
 
@@ -253,7 +253,7 @@ tol : float >= 0, default=1e-4
     has not come closer to that of a network without error, by a share tol of what its best lacks, for
     ``n_iter_no_change`` kept steps in a row.
 
-n_iter_no_change : int, default=15
+n_iter_no_change : int, default=10
     Used by early stopping only.
 
 alpha_ : float or ndarray of shape (n_members_,)

@@ -156,7 +156,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             if name == "cg":
                 return ConjugateGradientSolver()
             if name == "nystrom":
-                return NystromSolver(random_state, PATH_RESIDUAL if on_path else self._residual)
+                return NystromSolver(random_state, max(self._residual, PATH_RESIDUAL) if on_path else self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)

@@ -53,10 +53,10 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
           rows as the matrix, its QR factor as preconditioner, and an iteration to a
           relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 0.01, preconditioned by a randomly pivoted partial Cholesky factor of
+          of 0.01 (0.03 on a ridge path), preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
-        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
-          of few digits, which large ridges make cheap.
+        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03, with
+          products of single precision: steps of few digits, which large ridges make cheap.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;
         "cg" is among them with ``alpha="auto"``.
@@ -253,9 +253,9 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         output_scale=0.5,
         init="paired",
         linear_part="auto",
-        max_iter=80,
+        max_iter=60,
         tol=1e-4,
-        n_iter_no_change=15,
+        n_iter_no_change=10,
         damping="adaptive",
         cv="auto",
         early_stopping="auto",

@@ -13,6 +13,9 @@ from sksparsenn._search.choice import make_search
 from sksparsenn._training.early_stopping import EarlyStopping
 from sksparsenn._utils.range import aligned_table
 
+# Measured: of so few pairs a scan takes less time than the upkeep of lists.
+FEW_PAIRS = 1 << 18
+
 
 class Validating:
     """The methods by which an estimator keeps rows from networks, and stops training by them."""
@@ -99,9 +102,11 @@ class Validating:
         if validation is None:
             return None
         samples, encoded, weights, offsets, are_fold = validation
+        few = len(samples) * self.width <= FEW_PAIRS
         search = make_search(
-            "brute" if in_batches else "margin", samples, network.weights, network.threshold, in_batches=in_batches
-        )
+            "brute" if in_batches or few else "margin", samples, network.weights, network.threshold,
+            in_batches=in_batches,
+        )  # fmt: skip
         score = targets.scorer(encoded, weights, are_fold)
         return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change, offsets)
 
