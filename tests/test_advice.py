@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sksparsenn._samples.lift import column_spreads
 
-REGRESSORS = [SparseShiftedReLURegressor(random_state=0), SketchedGaussNewtonRegressor(random_state=0)]
+REGRESSORS = [SparseShiftedReLURegressor(random_state=0), SketchedGaussNewtonRegressor(512, random_state=0)]
 CLASSIFIERS = [SparseShiftedReLUClassifier(random_state=0), SketchedGaussNewtonClassifier(random_state=0)]
 
 

@@ -80,7 +80,7 @@ FITS = {
     "two outputs": (SparseShiftedReLURegressor(256, max_iter=200), two_outputs, 300, 2),
     "classifier": (SparseShiftedReLUClassifier(512, max_iter=200), three_classes, 300, 2),
     "sparse classifier": (SparseShiftedReLUClassifier(256, loss="log_loss", max_iter=60), texts, 300, 1),
-    "gauss-newton": (SketchedGaussNewtonRegressor(), friedman2, 300, 3),
+    "gauss-newton": (SketchedGaussNewtonRegressor(512), friedman2, 300, 3),
     "gauss-newton, nystrom": (
         SketchedGaussNewtonRegressor(256, solver="nystrom", max_iter=12, tol=0), friedman1, 300, 6,
     ),

@@ -37,7 +37,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     Parameters
     ----------
-    width : int, default=512
+    width : int, default=384
         Number of hidden neurons.
 
     {shift}
@@ -240,7 +240,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     def __init__(
         self,
-        width=512,
+        width=384,
         *,
         shift="auto",
         threshold=None,
