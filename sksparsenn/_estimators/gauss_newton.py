@@ -82,7 +82,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples.  float32 networks are evaluated in float32; steps are computed in float64.
+            Samples.  float32 networks are evaluated in float32; steps are computed in float64,
+            but for the products of ``solver="cg"``.
 
         {y}
 

@@ -178,7 +178,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     Notes
     -----
-    Outputs and the search are computed in the precision of X, steps always in float64.
+    Outputs and the search are computed in the precision of X, steps in float64, but for the
+    products of ``solver="cg"``.
 
     Departures from the papers:
 
@@ -195,7 +196,9 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     4. The system is solved on its smaller side; the papers have more weights than
        samples and always take J J^T.
     5. Besides sketched QR there are solvers that are faster on two cores: Cholesky of the
-       exact matrix up to some thousand rows, a Nystrom preconditioner beyond.
+       exact matrix up to some thousand rows, a Nystrom preconditioner beyond; and along a
+       ridge path, where few digits do, conjugate gradients without a preconditioner, on
+       either side for the system in J^T J.
     6. The iteration starts from the answer of the sketched problem, not from zero, and ends
        at a fixed relative residual, where the papers' sqrt(lambda / n) / 6 would need lambda.
        A preconditioner is kept until the iteration takes twice as many steps as when it was
