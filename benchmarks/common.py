@@ -108,12 +108,13 @@ def in_fresh_process(function, *arguments):
     """Call a function of a module in a process where nothing has been computed before.
 
     Where the platform allows it, that process is a fork of one that has imported what most
-    parts need and done nothing else, so that imports are paid once.
+    parts need and done nothing else, so that imports are paid once.  This package is not among
+    it: in a process that was forked it takes one thread.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
-        context.set_forkserver_preload(["benchmarks.models"])
+        context.set_forkserver_preload(["sklearn.ensemble", "sklearn.gaussian_process", "sklearn.neural_network"])
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(function, *arguments).result()
 

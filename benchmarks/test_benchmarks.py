@@ -24,6 +24,7 @@ from benchmarks import (
     time_to_loss,
 )
 from benchmarks.dense_steps import NumpyStep
+from sksparsenn._utils.threads import threads_of
 
 FOLDER = Path(command.__file__).parent
 
@@ -43,6 +44,11 @@ def regression_sets(tmp_path):
 
 def parts():
     return {part: import_module(f"benchmarks.{part}") for part in command.PARTS}
+
+
+def test_a_fresh_process_takes_all_threads():
+    """In a fork of a process that has this package our loops take one thread: no time would be right."""
+    assert common.in_fresh_process(threads_of, np.inf) == threads_of(np.inf)
 
 
 def test_every_module_with_a_main_is_a_part():

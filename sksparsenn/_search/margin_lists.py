@@ -361,7 +361,7 @@ class MarginPolicy:
 
     def _settle_ahead(self, rows, W, moved):
         """Measure movement of these neurons from points ahead of them, on the line from the last such point."""
-        steps = np.nan_to_num(np.minimum(LEAD * self.margins[rows] / self.samples.reach, moved) / moved)
+        steps = np.fmax(np.minimum(LEAD * self.margins[rows] / self.samples.reach, moved) / moved, 0)  # no NaN
         lead = lead_reference(W, rows, steps.astype(W.dtype), self.reference)
         self._settle(rows, self.reference)
         self.lead[rows] = lead
@@ -395,7 +395,8 @@ class MarginPolicy:
         # How a neuron's own list grows with its margin; counts are small, so not far from how all lists do.
         kept, counts = self.kept[rows] + 2, counts[rows] + 2
         growth = np.log(np.maximum(counts / kept, 1)) / self.margins[rows]
-        growth = np.clip(np.nan_to_num(growth, nan=self.growth), self.growth / 3, self.growth * 3)
+        growth[np.isnan(growth)] = self.growth
+        growth = np.minimum(np.maximum(growth, self.growth / 3), self.growth * 3)
         scan = self.cost_of_scan
         scanned = scan * self.samples.reach * drift
         # The derivative vanishes where u = beta s / 2 solves u exp(u) = sqrt(beta c n v / k) / 2: there u is
@@ -404,7 +405,7 @@ class MarginPolicy:
         # A neuron that is too fast for its best margin (or not finite) is scanned at every query, but only once.
         margins[~(kept * np.exp(growth * margins) + scanned / margins <= kept + scan)] = 0
         spread = self._spread
-        return np.clip(np.nan_to_num(margins), SMALLEST_MARGIN * spread, LARGEST_MARGIN * spread)
+        return np.minimum(np.fmax(margins, SMALLEST_MARGIN * spread), LARGEST_MARGIN * spread)  # no NaN
 
     def cuts(self, rows):
         """Return the products below which no sample fires while the lists hold, and those above which all do."""
