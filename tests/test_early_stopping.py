@@ -16,6 +16,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sksparsenn._estimators.targets import Numbers
+
 MODELS = {
     "gd": SparseShiftedReLURegressor(100, shift=0.8, max_iter=40, random_state=0),
     "sgd": SparseShiftedReLURegressor(100, shift=0.8, solver="sgd", batch_size=50, max_iter=15, random_state=0),
@@ -254,3 +256,24 @@ def test_validation_rows_pass_the_transformers_of_a_pipeline():
     scaler = StandardScaler().fit(7 * X)
     by_hand = clone(model).fit(scaler.transform(7 * X), y, X_val=scaler.transform(7 * X_val), y_val=y_val)
     np.testing.assert_array_equal(pipeline[-1].validation_scores_, by_hand.validation_scores_)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("unit", [1.0, 2.0**-990, 2.0**660])
+def test_the_score_on_rows_held_out_is_the_r2_of_scikit_learn(unit, weighted):
+    """Also where a column is constant, or targets lie so far from those of training that squares overflow."""
+    rng = np.random.default_rng(0)
+    encoded = np.column_stack([rng.standard_normal(40), 100 + 1e-3 * rng.standard_normal(40)])
+    outputs = rng.standard_normal((40, 2))
+    weights = rng.uniform(0.5, 2, 40) if weighted else None
+    targets = Numbers("squared_error", single_output=False)
+    targets.units = targets.units_of(unit * encoded, np.full(40, 1 / 40), centred=True)
+    far = np.column_stack([np.full(40, 3.0 * unit), encoded[:, 1] * unit])
+    for held_out in (unit * encoded, far):
+        score = targets.scorer(held_out, weights, are_fold=False)
+        predictions = targets.units.inverse(outputs)
+        expected = r2_score(held_out / unit, predictions / unit, sample_weight=weights)
+        assert score(outputs) == pytest.approx(expected, rel=1e-9)
+    targets.units = targets.units_of(encoded, np.full(40, 1 / 40), centred=True)
+    assert targets.scorer(1e200 * encoded, weights, are_fold=False)(outputs) < 0
+    assert targets.scorer(encoded, weights, are_fold=False)(np.full((40, 2), 1e200)) == -np.inf

@@ -164,7 +164,10 @@ def test_training_on_the_path_agrees_with_its_dense_twin(setting):
 
 
 def test_steps_that_are_taken_back_on_the_path_agree_with_the_twin(monkeypatch):
-    """Hardly any damping at the start, and weights that travel far: later steps fail, with another ridge each."""
+    """Hardly any damping at the start, and weights that travel far: later steps fail, with another ridge each.
+
+    Rounding grows from step to step where there is so little to hold it; so there are not more steps.
+    """
     for module in ("sksparsenn._training.trust_region", "dense_gauss_newton"):
         monkeypatch.setattr(f"{module}.FIRST_DAMPING", 1e-6)
     for setting in ({}, {"n_outputs": 2, "weighted": True}, {"width": 8}):

@@ -155,7 +155,7 @@ def conjugate_gradient_steps(const real[:, ::1] X, rows, double strength, double
     cdef Product product = as_product(X, rows, r.shape[1], sums)
     cdef double[:, ::1] image = np.empty((r.shape[0], r.shape[1]))
     cdef real[:, ::1] U = np.empty((r.shape[0], r.shape[1]), dtype=rows.weights.dtype)
-    cdef double factor = rows.factor, slope, curvature, size
+    cdef double factor = rows.factor, slope, curvature
     cdef Py_ssize_t step = 0, j, n = r.shape[0] * r.shape[1]
     cdef double *p = &direction[0, 0]
     cdef double *q = &image[0, 0]

@@ -89,16 +89,18 @@ class Numbers:
 
         shares = np.full(len(encoded), 1 / len(encoded)) if weights is None else weights / weights.sum()
         targets = self.units(encoded, np.float64)
-        variances = shares @ np.square(targets - shares @ targets)
-        varied = (variances > 1e-12 * (shares @ np.square(targets))).all()
+        with np.errstate(over="ignore", invalid="ignore"):
+            variances = shares @ np.square(targets - shares @ targets)
+            plain = (np.isfinite(variances) & (variances > 1e-12 * (shares @ np.square(targets)))).all()
 
         def score(outputs):
             predictions = self.units.inverse(outputs)
             if not np.isfinite(predictions).all():  # outputs that overflow score worst
                 return -np.inf
-            if not varied:  # R2 of a constant is a matter of convention
+            if not plain:  # constants, whose R2 is a matter of convention, and squares out of range
                 return scale_free_r2(encoded, predictions, weights)
-            return 1.0 - float(np.mean(shares @ np.square(outputs - targets, dtype=np.float64) / variances))
+            with np.errstate(over="ignore"):
+                return 1.0 - float(np.mean(shares @ np.square(outputs - targets, dtype=np.float64) / variances))
 
         return score
 

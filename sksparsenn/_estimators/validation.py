@@ -9,12 +9,9 @@ from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.folds import checked_groups, given_folds, make_folds
 from sksparsenn._estimators.held_out import checked_samples, checked_targets, split
 from sksparsenn._estimators.start import Validation
-from sksparsenn._search.choice import make_search
+from sksparsenn._search.choice import make_validation_search
 from sksparsenn._training.early_stopping import EarlyStopping
 from sksparsenn._utils.range import aligned_table
-
-# Measured: of so few pairs a scan takes less time than the upkeep of lists.
-FEW_PAIRS = 1 << 18
 
 
 class Validating:
@@ -102,11 +99,7 @@ class Validating:
         if validation is None:
             return None
         samples, encoded, weights, offsets, are_fold = validation
-        few = len(samples) * self.width <= FEW_PAIRS
-        search = make_search(
-            "brute" if in_batches or few else "margin", samples, network.weights, network.threshold,
-            in_batches=in_batches,
-        )  # fmt: skip
+        search = make_validation_search(samples, network.weights, network.threshold, in_batches=in_batches)
         score = targets.scorer(encoded, weights, are_fold)
         return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change, offsets)
 

@@ -5,6 +5,8 @@ from sksparsenn._utils.memory import require_memory
 
 # Measured: with so few samples, sums over groups of them cost what they save.
 FEW_SAMPLES = 1 << 11
+# Measured: of so few pairs a scan takes less time than the upkeep of lists.
+FEW_PAIRS = 1 << 18
 # Numbers of samples have bits to spare up to here, for flags.
 MANY_SAMPLES = 1 << 30
 
@@ -34,6 +36,12 @@ def make_search(name, samples, W, threshold, *, in_batches, all_move=True, forwa
         search = WeightSearch(samples, W, threshold)
         return search if search.reporter.method == "tree" else BruteSearch(samples, W, threshold)
     return SEARCHES[name](samples, W, threshold)
+
+
+def make_validation_search(samples, W, threshold, *, in_batches):
+    """Return the search for validation samples; in batches nothing is known of how far neurons move between scores."""
+    few = len(samples) * len(W) <= FEW_PAIRS
+    return make_search("brute" if in_batches or few else "margin", samples, W, threshold, in_batches=in_batches)
 
 
 def require_training_memory(samples, width, n_features, *, validates=False):

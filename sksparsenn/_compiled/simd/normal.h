@@ -25,7 +25,7 @@ void add_normal_product_float(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last,
 void add_normal_product_double(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
                                double *along);
 
-/* Vectors of n numbers, a multiple of LANES, in double precision. */
+/* Vectors of n numbers in double precision. */
 double dot_of_vectors(const double *a, const double *b, ptrdiff_t n);
 void add_multiple(double *y, double factor, const double *x, ptrdiff_t n);
 
