@@ -97,6 +97,8 @@ def test_predictions_have_the_same_bits_for_any_number_of_threads(name, small_lo
 OTHER_WAYS = {
     "stochastic": SparseShiftedReLURegressor(64, solver="sgd", batch_size=100, max_iter=2, random_state=0),
     "early stopping": SparseShiftedReLUClassifier(64, early_stopping=True, max_iter=4, random_state=0),
+    "cg": SketchedGaussNewtonRegressor(64, solver="cg", max_iter=3, random_state=0),
+    "cg, two classes": SketchedGaussNewtonClassifier(64, solver="cg", max_iter=3, random_state=0),
     "nystrom": SketchedGaussNewtonRegressor(64, solver="nystrom", max_iter=3, random_state=0),
     "sketch": SketchedGaussNewtonRegressor(16, solver="sketch", max_iter=3, random_state=0),
     "cholesky": SketchedGaussNewtonClassifier(64, solver="cholesky", max_iter=3, random_state=0),

@@ -11,19 +11,18 @@ from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from sksparsenn._compiled.kernels cimport real
 from sksparsenn._utils.threads cimport threads_for
 
 cdef extern from "simd/normal.h" nogil:
     ctypedef struct RowsOfJ:
-        const void *X
-        const void *weights
-        const void *signs
+        const double *X
+        const double *weights
+        const double *signs
         Py_ssize_t padded, padded_outputs, units
         const int64_t *by_sample
         const int32_t *neurons
-    void add_normal_product_float(const RowsOfJ *, Py_ssize_t, Py_ssize_t, const float *, float *, float *)
-    void add_normal_product_double(const RowsOfJ *, Py_ssize_t, Py_ssize_t, const double *, double *, double *)
+    void add_normal_product(const RowsOfJ *J, Py_ssize_t first, Py_ssize_t last, const double *U, double *out,
+                            double *along)
     double dot_of_vectors(const double *a, const double *b, Py_ssize_t n)
     void add_multiple(double *y, double factor, const double *x, Py_ssize_t n)
 
@@ -43,51 +42,43 @@ cdef struct Product:
     RowsOfJ J
     Py_ssize_t n_samples, n_blocks, size, stride
     double work
-    void *sums
+    double *sums
 
 
-cdef void add_normal_product(const RowsOfJ *J, Py_ssize_t first, Py_ssize_t last, const real *U, real *out,
-                             real *along) noexcept nogil:
-    if real is float:
-        add_normal_product_float(J, first, last, U, out, along)
-    else:
-        add_normal_product_double(J, first, last, U, out, along)
-
-
-cdef void product_of_block(const Product *product, Py_ssize_t block, const real *U) noexcept nogil:
-    cdef real *sum = <real *>product.sums + block * product.stride
+cdef void product_of_block(const Product *product, Py_ssize_t block, const double *U) noexcept nogil:
+    cdef double *sum = product.sums + block * product.stride
     cdef Py_ssize_t n = product.n_samples
-    memset(sum, 0, product.stride * sizeof(real))
+    memset(sum, 0, product.stride * sizeof(double))
     add_normal_product(&product.J, block * n // product.n_blocks, (block + 1) * n // product.n_blocks, U, sum,
                        sum + product.size)
 
 
-cdef void normal_product_of(const Product *product, const real *U, double *out) noexcept nogil:
+cdef void normal_product_of(const Product *product, const double *U, double *out) noexcept nogil:
     # out[:] = J^T J U
     cdef Py_ssize_t block, j
     for block in prange(product.n_blocks, schedule="dynamic", num_threads=threads_for(product.work)):
         product_of_block(product, block, U)
     for j in range(product.size):
-        out[j] = (<const real *>product.sums)[j]
+        out[j] = product.sums[j]
     for block in range(1, product.n_blocks):
         for j in range(product.size):
-            out[j] += (<const real *>product.sums)[block * product.stride + j]
+            out[j] += product.sums[block * product.stride + j]
 
 
 # -- from Python to structs ---------------------------------------------------------------------
 
 
-cdef Product as_product(const real[:, ::1] X, rows, Py_ssize_t stride, real[:, ::1] sums):
+cdef Product as_product(const double[:, ::1] X, rows, Py_ssize_t stride, double[:, ::1] sums):
     # Return what products with rows of `stride` numbers share; the arrays have to outlive the result.
-    cdef const real[::1] weights = rows.weights
+    cdef const double[::1] weights = rows.weights
     cdef const int64_t[::1] by_sample = rows.by_sample
     cdef const int32_t[::1] neurons = rows.neurons
-    cdef const real[:, ::1] signs = rows.signs
+    cdef const double[:, ::1] signs = rows.signs
     cdef Product product
     product.J.padded, product.J.padded_outputs = X.shape[1], signs.shape[1]
     product.J.X, product.J.weights, product.J.by_sample = &X[0, 0], &weights[0], &by_sample[0]
     product.J.neurons = &neurons[0]
-    product.J.units = stride * sizeof(real) // UNIT_BYTES
+    product.J.units = stride * sizeof(double) // UNIT_BYTES
     product.J.signs = NULL
     if signs.shape[1] > 0:
         product.J.signs = &signs[0, 0]
@@ -107,15 +98,15 @@ cdef object room_for_sums(rows, Py_ssize_t stride):
     n_neurons, padded_outputs = rows.signs.shape
     work = work_of(len(rows.neurons), stride + padded_outputs)
     n_blocks = max(1, min(MOST_BLOCKS, int(work / WORTH_A_BLOCK)))
-    return np.empty((n_blocks, n_neurons * stride + padded_outputs), dtype=rows.weights.dtype)
+    return np.empty((n_blocks, n_neurons * stride + padded_outputs))
 
 
-def normal_product(const real[:, ::1] X, rows, const real[:, ::1] U):
-    """Return J^T J U / factor in double precision, for `WeightedRows` with at least one firing pair.
+def normal_product(const double[:, ::1] X, rows, const double[:, ::1] U):
+    """Return J^T J U / factor for `WeightedRows` with at least one firing pair.
 
     Rows of U are padded with zeros to a multiple of 32 bytes.
     """
-    cdef real[:, ::1] sums = room_for_sums(rows, U.shape[1])
+    cdef double[:, ::1] sums = room_for_sums(rows, U.shape[1])
     cdef Product product = as_product(X, rows, U.shape[1], sums)
     out = np.empty((U.shape[0], U.shape[1]))
     cdef double[:, ::1] out_view = out
@@ -124,20 +115,20 @@ def normal_product(const real[:, ::1] X, rows, const real[:, ::1] U):
     return out
 
 
-def conjugate_gradient_steps(const real[:, ::1] X, rows, double strength, double enough, vectors,
+def conjugate_gradient_steps(const double[:, ::1] X, rows, double strength, double enough, vectors,
                              double slope_before, Py_ssize_t n_steps):
-    """Take up to `n_steps` steps of conjugate gradients for (J^T J + strength) x = b, with products of the type of X.
+    """Take up to `n_steps` steps of conjugate gradients for (J^T J + strength) x = b.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, padded)
     rows : WeightedRows
-        Of the type of X, with at least one firing pair.
+        With at least one firing pair.
     strength : float
     enough : float
         The length of a residual that is short enough.
-    vectors : three float64 ndarrays of shape (n_neurons, padded)
-        x, the residual r = b - (J^T J + strength) x, and the last direction, all changed in place.
+    vectors : three ndarrays of shape (n_neurons, padded)
+        Rows are padded with zeros to a multiple of 32 bytes.  x, the residual r = b - (J^T J + strength) x, and the last direction, all changed in place.
     slope_before : float
         The squared length of the residual from which that direction came; one if there was none, and it is zero.
     n_steps : int
@@ -151,16 +142,14 @@ def conjugate_gradient_steps(const real[:, ::1] X, rows, double strength, double
         Whether the residual is no longer than `enough`, or what is left is rounding.
     """
     cdef double[:, ::1] x = vectors[0], r = vectors[1], direction = vectors[2]
-    cdef real[:, ::1] sums = room_for_sums(rows, r.shape[1])
+    cdef double[:, ::1] sums = room_for_sums(rows, r.shape[1])
     cdef Product product = as_product(X, rows, r.shape[1], sums)
     cdef double[:, ::1] image = np.empty((r.shape[0], r.shape[1]))
-    cdef real[:, ::1] U = np.empty((r.shape[0], r.shape[1]), dtype=rows.weights.dtype)
     cdef double factor = rows.factor, slope, curvature
     cdef Py_ssize_t step = 0, j, n = r.shape[0] * r.shape[1]
     cdef double *p = &direction[0, 0]
     cdef double *q = &image[0, 0]
     cdef double *rest = &r[0, 0]
-    cdef real *u = &U[0, 0]
     cdef bint ended = False
     with nogil:
         while True:
@@ -170,8 +159,7 @@ def conjugate_gradient_steps(const real[:, ::1] X, rows, double strength, double
                 break
             for j in range(n):
                 p[j] = rest[j] + slope / slope_before * p[j]
-                u[j] = <real>p[j]
-            normal_product_of(&product, u, q)
+            normal_product_of(&product, p, q)
             for j in range(n):
                 q[j] = factor * q[j] + strength * p[j]
             curvature = dot_of_vectors(p, q, n)

@@ -82,8 +82,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples.  float32 networks are evaluated in float32; steps are computed in float64,
-            but for the products of ``solver="cg"``.
+            Samples.  float32 networks are evaluated in float32; steps are computed in float64.
 
         {y}
 

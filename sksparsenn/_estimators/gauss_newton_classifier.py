@@ -55,8 +55,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
           of 0.1, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
-        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03, with
-          products of single precision: steps of few digits, which large ridges make cheap.
+        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
+          of few digits, which large ridges make cheap.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;
         "cg" is among them with ``alpha="auto"``.
@@ -178,8 +178,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
 
     Notes
     -----
-    Outputs and the search are computed in the precision of X, steps in float64, but for the
-    products of ``solver="cg"``.
+    Outputs and the search are computed in the precision of X, steps always in float64.
 
     Departures from the papers:
 

@@ -53,10 +53,10 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
           rows as the matrix, its QR factor as preconditioner, and an iteration to a
           relative residual of 1e-10 [1]_ (Algorithm 5), [2]_ (Algorithm 2).
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
-          of 0.01 (0.03 on a ridge path), preconditioned by a randomly pivoted partial Cholesky factor of
-          adaptive rank; memory grows with rows times rank.
-        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03, with
-          products of single precision: steps of few digits, which large ridges make cheap.
+          of 0.01 (0.03 on a ridge path), preconditioned by a randomly pivoted partial
+          Cholesky factor of adaptive rank; memory grows with rows times rank.
+        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
+          of few digits, which large ridges make cheap.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;
         "cg" is among them with ``alpha="auto"``.
@@ -175,8 +175,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     Notes
     -----
-    Outputs and the search are computed in the precision of X, steps in float64, but for the
-    products of ``solver="cg"``.
+    Outputs and the search are computed in the precision of X, steps always in float64.
 
     Departures from the papers:
 

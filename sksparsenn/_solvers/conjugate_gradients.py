@@ -28,7 +28,7 @@ class ConjugateGradientSolver:
 
     def refresh(self, jacobian, strength=None):
         """Take a new Jacobian."""
-        self.jacobian, self.rows = jacobian, jacobian.weighted_rows(np.float64)
+        self.jacobian, self.rows = jacobian, jacobian.weighted_rows()
 
     def step(self, residuals, pull, strength):
         """Return the step that solves the damped problem of the present Jacobian."""

@@ -27,13 +27,13 @@ class LinearNetwork(NamedTuple):
 
 
 class WeightedRows(NamedTuple):
-    """The rows of J by samples, in one precision: sqrt(factor weights[i]) signs[q, o] x_i for each neuron q that fires.
+    """The rows of J by samples: sqrt(factor weights[i]) signs[q, o] x_i for each neuron q that fires.
 
     With one output, signs are left out: J is that of a network whose neurons all have the sign one.
     """
 
     weights: np.ndarray
-    """At most one, so that single precision can hold them."""
+    """At most one."""
     factor: float
     signs: np.ndarray
     """(n_neurons, outputs padded with zeros), with no column for one output."""
@@ -98,16 +98,15 @@ class Jacobian:
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
         return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
 
-    def weighted_rows(self, dtype):
+    def weighted_rows(self):
         """Return the `WeightedRows` of J."""
         root = self.scale * self.root
         largest = root.max(initial=0.0) or 1.0
         n_columns = 0 if self.n_outputs == 1 else -(-self.n_outputs // LANES) * LANES
-        signs = np.zeros((len(self.neurons), n_columns), dtype=dtype)
+        signs = np.zeros((len(self.neurons), n_columns))
         if n_columns:
             signs[:, : self.n_outputs] = self.signs
-        weights = np.square(root / largest).astype(dtype)
-        return WeightedRows(weights, largest**2, signs, self.by_sample, self.neurons_of_sample)
+        return WeightedRows(np.square(root / largest), largest**2, signs, self.by_sample, self.neurons_of_sample)
 
     def packed(self, U):
         """Return padded rows as one vector without the padding."""

@@ -117,7 +117,7 @@ class NormalSystem:
 
     @cached_property
     def _weighted_rows(self):
-        return self.jacobian.weighted_rows(np.float64)
+        return self.jacobian.weighted_rows()
 
     def right_side(self, residuals, pull, strength):
         """Return J^T r - pull."""

@@ -1,4 +1,4 @@
-/* Products with J^T J over firing pairs, in both precisions. */
+/* Products with J^T J over firing pairs, and sums over vectors. */
 #ifndef SKSPARSENN_NORMAL_H
 #define SKSPARSENN_NORMAL_H
 
@@ -6,13 +6,13 @@
 #include <stdint.h>
 
 /*
- * The rows of J by samples, of one precision REAL: on sample i fire the neurons[by_sample[i] : by_sample[i + 1]], and
+ * The rows of J by samples: on sample i fire the neurons[by_sample[i] : by_sample[i + 1]], and
  * row (i, o) is the square root of weights[i] times signs[q, o] X[i, :] for each such neuron q.
  */
 typedef struct {
-    const void *X; /* rows of `padded` numbers */
-    const void *weights;
-    const void *signs; /* rows of `padded_outputs` numbers; NULL: ones, for one output */
+    const double *X; /* rows of `padded` numbers */
+    const double *weights;
+    const double *signs; /* rows of `padded_outputs` numbers; NULL: ones, for one output */
     ptrdiff_t padded, padded_outputs;
     ptrdiff_t units; /* vectors of 32 bytes in a row of U or out; rows of X hold as many, or more */
     const int64_t *by_sample;
@@ -20,10 +20,7 @@ typedef struct {
 } RowsOfJ;
 
 /* out += J^T J U over the samples first <= i < last; `along` has room for J->padded_outputs numbers. */
-void add_normal_product_float(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const float *U, float *out,
-                              float *along);
-void add_normal_product_double(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
-                               double *along);
+void add_normal_product(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *U, double *out, double *along);
 
 /* Vectors of n numbers in double precision. */
 double dot_of_vectors(const double *a, const double *b, ptrdiff_t n);
