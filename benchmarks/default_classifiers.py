@@ -42,11 +42,9 @@ from benchmarks.runs import (
     add_options,
     against,
     markdown,
-    mean_and_error,
     mean_ranks,
-    median,
-    of_each,
     plain_markdown,
+    summary,
     table_of,
     take_turns,
     wanted,
@@ -94,17 +92,6 @@ def evaluate(classifier, X, y, X_test, y_test):
 
 
 # -- tables -------------------------------------------------------------------------------
-
-
-def summary(runs):
-    """A row for each set and classifier."""
-    rows = []
-    for name, model, mine in of_each(runs, MODELS):
-        row = {"set": name, "model": model, "splits": len(mine)} | {key: mine[0][key] for key in SIZES}
-        for key in SCORES:
-            row[key], row[f"{key} se"] = mean_and_error(mine, key)
-        rows.append(row | {"fit s": median(mine, "fit s")})
-    return rows
 
 
 def comparison(rows):
@@ -169,7 +156,7 @@ def main(arguments=None):
     runs = Runs(arguments.runs or arguments.output / "default_classifiers_runs.csv", COLUMNS, PACKAGES, **limits)
     models = wanted(MODELS, arguments.models)
     take_turns(runs, names, arguments.splits, models, partial(fit, *limits.values()))
-    rows = summary(runs.rows)
+    rows = summary(runs.rows, MODELS, SIZES, SCORES, ("fit s",))
     ranks = comparison(rows)
     write_table("default_classifiers", rows, arguments, figure, PACKAGES)
     write_table("default_classifiers_ranks", ranks, arguments, figure_of_ranks, PACKAGES)

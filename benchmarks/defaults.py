@@ -54,11 +54,9 @@ from benchmarks.runs import (
     add_options,
     against,
     markdown,
-    mean_and_error,
     mean_ranks,
-    median,
-    of_each,
     plain_markdown,
+    summary,
     table_of,
     take_turns,
     wanted,
@@ -163,18 +161,6 @@ def interval(model, X, mean, std):
 # -- tables -------------------------------------------------------------------------------
 
 
-def summary(runs):
-    """A row for each set and model."""
-    rows = []
-    for name, model, mine in of_each(runs, MODELS):
-        row = {"set": name, "model": model, "splits": len(mine)}
-        row |= {key: mine[0][key] for key in ("rows", "features")}
-        for key in SCORES:
-            row[key], row[f"{key} se"] = mean_and_error(mine, key)
-        rows.append(row | {key: median(mine, key) for key in SECONDS})
-    return rows
-
-
 def comparison(rows):
     """A row for each model over all sets, and over those with a Gaussian process, if these are others."""
     names = list(dict.fromkeys(row["set"] for row in rows))
@@ -245,7 +231,7 @@ def main(arguments=None):
     names = arguments.sets or set_names(arguments.data)
     models = wanted(MODELS, arguments.models)
     take_turns(runs, names, arguments.splits, models, partial(fit, arguments.data, *limits))
-    rows = summary(runs.rows)
+    rows = summary(runs.rows, MODELS, ("rows", "features"), SCORES, SECONDS)
     ranks = comparison(rows)
     write_table("defaults", rows, arguments, figure, **constants)
     write_table("defaults_ranks", ranks, arguments, figure_of_ranks, **constants)

@@ -52,11 +52,9 @@ from benchmarks.runs import (
     add_options,
     against,
     markdown,
-    mean_and_error,
     mean_ranks,
-    median,
-    of_each,
     plain_markdown,
+    summary,
     table_of,
     take_turns,
     wanted,
@@ -136,18 +134,6 @@ def evaluate(estimator, X, y, X_test, y_test):
 
 
 # -- tables -------------------------------------------------------------------------------
-
-
-def summary(runs):
-    """A row for each set and model."""
-    rows = []
-    for name, model, mine in of_each(runs, MODELS):
-        row = {"set": name, "model": model, "splits": len(mine)}
-        row |= {key: mine[0][key] for key in ("rows", "features")}
-        for key in SCORES:
-            row[key], row[f"{key} se"] = mean_and_error(mine, key)
-        rows.append(row | {key: median(mine, key) for key in SECONDS})
-    return rows
 
 
 def comparison(rows):
@@ -231,7 +217,7 @@ def main(arguments=None):
     runs = Runs(arguments.runs or arguments.output / "intervals_runs.csv", COLUMNS, PACKAGES, **bounds, **constants)
     names = arguments.sets or set_names(arguments.data)
     take_turns(runs, names, arguments.splits, models, partial(fit, arguments.data, *limits))
-    rows = summary(runs.rows)
+    rows = summary(runs.rows, MODELS, ("rows", "features"), SCORES, SECONDS)
     compared = comparison(rows)
     write_table("intervals", rows, arguments, figure, PACKAGES, **constants)
     write_table("intervals_sets", compared, arguments, figure_of_sets, PACKAGES, **constants)

@@ -87,6 +87,17 @@ def of_each(runs, models):
                 yield name, model, mine
 
 
+def summary(runs, models, sizes, scores, seconds):
+    """A row for each set and model: sizes of the first split, means of scores with their errors, medians of seconds."""
+    rows = []
+    for name, model, mine in of_each(runs, models):
+        row = {"set": name, "model": model, "splits": len(mine)} | {key: mine[0][key] for key in sizes}
+        for key in scores:
+            row[key], row[f"{key} se"] = mean_and_error(mine, key)
+        rows.append(row | {key: median(mine, key) for key in seconds})
+    return rows
+
+
 def mean_and_error(runs, key, digits=4):
     """Mean over fits and its standard error, both blank if a fit has no such number, the error for a single fit."""
     values = np.array([np.nan if run[key] == "" else run[key] for run in runs], dtype=float)

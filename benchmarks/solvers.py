@@ -8,8 +8,9 @@ is given; later steps have less of it, and take more inner iterations.  What is 
 a solver does in an iteration: to take in a new Jacobian, and a step.  "s" columns are those of
 a solver without a past, "again s" of one that meets the same Jacobian once more and so may keep
 its preconditioner, as it does for most iterations.  Columns beside them are what
-`sksparsenn._solvers.choice` predicts, the inner iterations, and how far the step lies from
-Cholesky's, relative to its length.
+`sksparsenn._solvers.choice` predicts (of "nystrom" with the share of a preconditioner that serves
+several Jacobians), the inner iterations, and how far the step lies from Cholesky's, relative to its
+length.
 
 The first rows have their smaller system on the kernel side (samples and outputs), the others
 on the normal side (neurons and features).  Sketches beyond an order (--largest-sketch) are left

@@ -16,8 +16,10 @@ from benchmarks import (
     default_classifiers,
     defaults,
     intervals,
+    path_solvers,
     quality,
     runs,
+    settings,
     step_against_width,
     steps,
     tables,
@@ -49,6 +51,24 @@ def parts():
 def test_a_fresh_process_takes_all_threads():
     """In a fork of a process that has this package our loops take one thread: no time would be right."""
     assert common.in_fresh_process(threads_of, np.inf) == threads_of(np.inf)
+
+
+def test_settings_are_compared_over_sets():
+    rows = [
+        {"setting": "defaults", "a rmse": 2.0, "a s": 1.0, "b rmse": 0.1, "b s": 2.0},
+        {"setting": "wider", "a rmse": 1.0, "a s": 3.0, "b rmse": 0.4, "b s": 2.0},
+    ]
+    wider = {"ratio": pytest.approx(np.sqrt(2), rel=1e-2), "worst ratio": 4.0, "fit ratio": 2.0}
+    assert [settings.over_sets(row, rows) for row in rows] == [
+        {"ratio": 1.0, "worst ratio": 1.0, "fit ratio": 1.0}, wider
+    ]  # fmt: skip
+    assert set(settings.over_sets(rows[1], rows[1:]).values()) == {None}
+
+
+def test_a_path_is_walked_to_its_end_with_every_solver():
+    rows = [path_solvers.measure(solver, 120, repeat=1) for solver in path_solvers.SOLVERS]
+    assert {row["iterations"] for row in rows} == {60}
+    assert [row["solver"] for row in rows if row["inner"] == 0] == ["auto", "cholesky"]  # a small matrix is factored
 
 
 def test_every_module_with_a_main_is_a_part():

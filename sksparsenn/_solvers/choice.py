@@ -7,7 +7,8 @@ smaller system, a new Jacobian and one step cost
     cholesky   N^3 / 3 flops, a few passes over the matrix, and P^2 d (d + 1) / (4 n) additions to assemble J^T J, or
                P^2 o^2 / (2 m) for J J^T, or for one output n^2 m / 128 words of neurons that fire on two samples,
                if those are fewer
-    nystrom    a product with J and J^T for each step of the iteration, rank rows of the matrix, and rank^2 N flops
+    nystrom    a product with J and J^T for each step of the iteration, and its share of a preconditioner that serves
+               some Jacobians: rank rows of the matrix, and rank^2 N flops
     sketch     8 P d additions, 2 s N^2 flops of QR for s rows, 2 N^3 / 3 for the damping, and some products
 
 Steps of conjugate gradients without a preconditioner grow like the square root of the condition number, so like one
@@ -22,7 +23,6 @@ the same on every machine with enough memory.
 from math import sqrt
 from typing import NamedTuple
 
-from sksparsenn._samples.points import LANES
 from sksparsenn._solvers.nystrom import FIRST_RANK
 from sksparsenn._utils.memory import NEVER_REFUSED, available_memory
 
@@ -34,7 +34,7 @@ PRODUCT, PRODUCT_OF_OUTPUTS = 0.22, 0.32
 ROW_ENTRY, RANK_FLOP = 1.3, 1.4
 APPLY_RANK = 0.18
 STEP = 60e3
-PLAIN_PRODUCT, PLAIN_ENTRY, PLAIN_STEP = 0.14, 0.4, 5e3
+PLAIN_PRODUCT, PLAIN_PRODUCT_OF_OUTPUTS, PLAIN_ENTRY, PLAIN_STEP = 0.2, 0.3, 0.4, 5e3
 
 # Steps of an iteration, as long as none has been counted, and how many Jacobians a preconditioner serves.
 STEPS, SKETCH_STEPS, PLAIN_STEPS = 30, 25, 10
@@ -88,8 +88,9 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
     step = product + APPLY_RANK * rank * order
     plain = {}
     if plain_steps is not None and order > SMALL_ORDER:
-        padded = -(-d // LANES) * LANES
-        plain["cg"] = plain_steps * (PLAIN_STEP + PLAIN_PRODUCT * pairs * (padded + o) + PLAIN_ENTRY * m * padded)
+        padded = -(-d // 4) * 4
+        entries = PLAIN_PRODUCT * (padded + 1) if o == 1 else PLAIN_PRODUCT_OF_OUTPUTS * (padded + 2 * o)
+        plain["cg"] = plain_steps * (PLAIN_STEP + pairs * entries + PLAIN_ENTRY * m * padded)
     factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
     return plain | {
         "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
