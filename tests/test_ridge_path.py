@@ -14,7 +14,7 @@ from single_networks import (
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import r2_score
 
 import sksparsenn._estimators.gauss_newton
@@ -458,13 +458,15 @@ def test_training_by_conjugate_gradients(kind, monkeypatch):
     exact = estimator(kind).fit(X, y)
     few = estimator(kind, solver="cg").fit(X, y)
     assert few.solver_ == "cg"
-    assert (few.residual_curve_ <= 0.03).all()
+    enough = 0.1 if is_classifier(few) else 0.03
+    assert (few.residual_curve_ <= enough).all()
     assert few.residual_curve_.max() > 1e-4  # no more than was asked for
     assert (few.inner_iterations_curve_ >= 1).all()
     assert np.abs(few.hidden_weights_ - exact.hidden_weights_).max() > 1e-6
-    assert np.abs(few.predict(X) - exact.predict(X)).mean() < 0.1
+    found, expected = ((m.decision_function if is_classifier(m) else m.predict)(X) for m in (few, exact))
+    assert np.abs(found - expected).mean() < 0.1
     monkeypatch.setattr(
-        sksparsenn._estimators.gauss_newton, "ConjugateGradientSolver", lambda: ConjugateGradientSolver(1e-12)
+        sksparsenn._estimators.gauss_newton, "ConjugateGradientSolver", lambda _: ConjugateGradientSolver(1e-12)
     )
     all_digits = estimator(kind, solver="cg").fit(X, y)
     np.testing.assert_allclose(all_digits.hidden_weights_, exact.hidden_weights_, rtol=0, atol=1e-8)
@@ -520,6 +522,8 @@ def test_memory_leaves_the_solvers_without_a_matrix(monkeypatch):
 class Solver:
     """A solver that takes a given number of steps."""
 
+    rank = 320
+
     def __init__(self, name, steps):
         self.name, self.steps = name, steps
 
@@ -533,10 +537,11 @@ class Solver:
 @pytest.fixture
 def asked(monkeypatch):
     """What the choice was told of plain steps, each time; the choice is the first of `names`, and so on."""
-    told = SimpleNamespace(plain_steps=[], names=[])
+    told = SimpleNamespace(plain_steps=[], ranks=[], names=[])
 
-    def choose(sizes, sketch_size, steps, plain_steps):
+    def choose(sizes, sketch_size, steps, plain_steps, rank):
         told.plain_steps.append(plain_steps)
+        told.ranks.append(rank)
         return told.names.pop(0)
 
     monkeypatch.setattr(sksparsenn._solvers.choice, "choose_solver", choose)
@@ -569,6 +574,7 @@ def test_a_constant_ridge_never_asks_for_plain_steps(asked):
         solver.refresh(jacobian, strength)
         solver.step(None, None, strength)
     assert asked.plain_steps == [None, None, None]
+    assert asked.ranks == [64, 320, 320]  # the first one, and then that of the solver which was used
 
 
 @pytest.fixture
@@ -587,7 +593,7 @@ def test_automatic_solver_takes_plain_steps_while_the_ridge_is_large(kind, choic
     y = targets_of(kind, y)
     model = estimator(kind, solver="auto", width=300, max_iter=3).fit(X, y)
     assert choices[:1] == ["cg"]
-    assert model.residual_curve_[0] <= 0.03
+    assert model.residual_curve_[0] <= (0.1 if is_classifier(model) else 0.03)
     assert model.inner_iterations_curve_[0] >= 1
     choices.clear()
     constant = estimator(kind, solver="auto", width=300, max_iter=2, alpha=FIRST).fit(X, y)

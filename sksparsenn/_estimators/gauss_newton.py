@@ -150,13 +150,15 @@ class SketchedGaussNewton(BaseShiftedReLU):
         if self.sketch_size > LARGEST_SKETCH:
             raise ValueError(f"sketch_size={self.sketch_size:.4g} asks for too many rows: use one near 4.")
 
+        of_few_digits = max(self._residual, PATH_RESIDUAL)
+
         def make(name):
             if name == "cholesky":
                 return CholeskySolver()
             if name == "cg":
-                return ConjugateGradientSolver()
+                return ConjugateGradientSolver(of_few_digits)
             if name == "nystrom":
-                return NystromSolver(random_state, max(self._residual, PATH_RESIDUAL) if on_path else self._residual)
+                return NystromSolver(random_state, of_few_digits if on_path else self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)

@@ -55,7 +55,7 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
         - "nystrom": conjugate gradients that never form a matrix, to a relative residual
           of 0.1, preconditioned by a randomly pivoted partial Cholesky factor of
           adaptive rank; memory grows with rows times rank.
-        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
+        - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.1: steps
           of few digits, which large ridges make cheap.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;

@@ -68,13 +68,13 @@ class Sizes(NamedTuple):
         return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
 
 
-def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
+def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RANK):
     """Return the modelled time of a step with each solver, if "nystrom" and "cg" need so many steps of their iteration.
 
-    Without `plain_steps`, "cg" is not among them.
+    Without `plain_steps`, "cg" is not among them; `rank` is that of Nystrom's preconditioner.
     """
     n, d, o, m, pairs = sizes
-    order, rank = sizes.order, min(FIRST_RANK, sizes.order)
+    order, rank = sizes.order, min(rank, sizes.order)
     meetings = pairs**2 / max(m, 1)  # pairs of samples that a neuron brings together
     product = STEP + pairs * (PRODUCT * (d + 8) if o == 1 else PRODUCT_OF_OUTPUTS * (d + 8 + 2 * o))
     if n * o <= m * d:
@@ -99,9 +99,9 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None):
     }
 
 
-def choose_solver(sizes, sketch_size, steps=STEPS, plain_steps=None):
+def choose_solver(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RANK):
     """Return the name of the solver with the least modelled time whose matrices fit into half of the memory."""
-    times = nanoseconds(sizes, sketch_size, steps, plain_steps)
+    times = nanoseconds(sizes, sketch_size, steps, plain_steps, rank)
     fastest, n_bytes = min(times, key=times.get), 8 * sizes.order**2
     # What is available is read from files, which takes as long as a small step does.
     if fastest in WITHOUT_MATRIX or n_bytes <= NEVER_REFUSED:
@@ -140,7 +140,8 @@ class AutomaticSolver:
         plain_steps = None
         if self.on_path:
             plain_steps = PLAIN_STEPS if self.plain is None else self.plain / sqrt(strength)
-        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps, plain_steps)
+        rank = self.solvers["nystrom"].rank if "nystrom" in self.solvers else FIRST_RANK
+        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps, plain_steps, rank)
         if name not in self.solvers:
             self.solvers[name] = self.make_solver(name)
         self.solver = self.solvers[name]
