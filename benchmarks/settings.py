@@ -37,14 +37,10 @@ FIRST_ORDER_SETTINGS = {
     "n_iter_no_change 20": {"n_iter_no_change": 20},
     "max_iter 500": {"max_iter": 500},
     "momentum 0.9": {"momentum": 0.9},
-    "momentum 0.95": {"momentum": 0.95},
-    "max_iter 2000": {"max_iter": 2000},
     "alpha 0.003": {"alpha": 0.003},
-    "alpha 0.03": {"alpha": 0.03},
     "init gaussian": {"init": "gaussian"},
     "solver sgd": {"solver": "sgd", "max_iter": 100},
     "solver sgd, momentum 0.9": {"solver": "sgd", "max_iter": 100, "momentum": 0.9},
-    "solver sgd, momentum 0": {"solver": "sgd", "max_iter": 100, "momentum": 0.0},
 }
 GAUSS_NEWTON_SETTINGS = {
     "defaults": {},
