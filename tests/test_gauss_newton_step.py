@@ -20,6 +20,7 @@ from sksparsenn._search.searches import SEARCHES
 from sksparsenn._solvers.cholesky import CholeskySolver
 from sksparsenn._solvers.jacobian import Jacobian
 from sksparsenn._solvers.nystrom import NystromSolver
+from sksparsenn._solvers.row_sample import OVERSAMPLING, RowSampleSolver
 from sksparsenn._solvers.sketch import SKETCHES
 from sksparsenn._solvers.sketched_qr import SketchSolver
 from sksparsenn._solvers.solution import Singular
@@ -246,6 +247,7 @@ RESIDUAL = 1e-14  # of iterative solvers: what is left are the errors of roundin
 SOLVERS = {
     "cholesky": lambda random_state: CholeskySolver(),
     "nystrom": lambda random_state: NystromSolver(random_state, residual=RESIDUAL),
+    "sample": lambda random_state: RowSampleSolver(random_state, residual=RESIDUAL),
 } | {
     f"{sketch}, {iteration}": lambda random_state, sketch=sketch, iteration=iteration: SketchSolver(
         sketch, 12.0, iteration, random_state, residual=RESIDUAL
@@ -271,7 +273,11 @@ def test_step_agrees_with_dense_least_squares(solver, system, n_outputs, ridge, 
     travelled[:, :d] = rng.standard_normal((width, d))
     solver = SOLVERS[solver](np.random.RandomState(0))
     solver.refresh(jacobian)
-    assert solver.system.name == system
+    assert solver.system.name == ("normal" if solver.name == "sample" else system)
+    if solver.system.name != system and ridge + damping == 0:  # J^T J has the larger order, and is singular
+        with pytest.raises(Singular):
+            solver.step(residuals, travelled[jacobian.neurons], 0.0)
+        return
     solution = solver.step(residuals, ridge * travelled[jacobian.neurons], ridge + damping)
     step = whole_step(solution.step, jacobian.neurons, ridge * travelled, SimpleNamespace(ridge=ridge, damping=damping))
     expected = dense.damped_step(J, residuals, travelled[:, :d].ravel(), ridge, damping)
@@ -283,6 +289,42 @@ def test_step_agrees_with_dense_least_squares(solver, system, n_outputs, ridge, 
         dense.model(J, residuals, travelled[:, :d].ravel(), u, ridge, 0.0) for u in (0 * expected, expected)
     )
     assert predicted == pytest.approx(before - after, rel=1e-7)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_matrix_of_sampled_rows_is_that_of_these_rows(n_outputs, monkeypatch):
+    jacobian, J = both_jacobians(400, 4, 6, n_outputs, 0.3, seed=3, silent=True)
+    drawn = []
+    part = Jacobian.part
+
+    def spy(self, rows):
+        drawn.append(rows)
+        return part(self, rows)
+
+    monkeypatch.setattr(Jacobian, "part", spy)
+    solver = RowSampleSolver(np.random.RandomState(0), residual=1e-2)
+    solver.refresh(jacobian)
+    (rows,) = drawn
+    order = jacobian.shape[1]
+    assert len(rows) == -(-OVERSAMPLING * order // n_outputs) < 400
+    assert (np.diff(rows) > 0).all()
+    A = columns(jacobian, J).reshape(400, n_outputs, order)[rows].reshape(-1, order)
+    np.testing.assert_allclose(np.tril(solver.matrix), np.tril(A.T @ A), rtol=1e-10, atol=1e-12)
+    root = jacobian.root
+    assert solver.growth == pytest.approx(np.sum(root**2) / np.sum(root[rows] ** 2))
+
+
+def test_few_steps_are_enough_with_a_sample_of_rows():
+    """Whatever the condition number: their number is that of a matrix close to the identity."""
+    jacobian = both_jacobians(3000, 4, 8, 1, 0.3, seed=3, silent=False)[0]
+    residuals = np.random.default_rng(0).standard_normal(3000)
+    pull = np.zeros((len(jacobian.neurons), jacobian.X.shape[1]))
+    for strength in (1.0, 1e-4, 1e-8):
+        solver = RowSampleSolver(np.random.RandomState(0), residual=1e-2)
+        solver.refresh(jacobian)
+        solution = solver.step(residuals, pull, strength)
+        assert solution.residual <= 1e-2
+        assert solution.inner_iterations <= 10
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])

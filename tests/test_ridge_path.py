@@ -496,7 +496,8 @@ def test_plain_steps_cost_their_number_and_are_for_large_orders_on_a_path(n, d, 
     sizes = Sizes(n, d, o, m, n * m // 50)
     constant, path = nanoseconds(sizes, 4.0), nanoseconds(sizes, 4.0, plain_steps=plain_steps)
     assert set(constant) == {"cholesky", "nystrom", "sketch"}
-    assert set(path) - {"cg"} == set(constant)
+    assert set(path) - {"cg", "sample"} == set(constant)
+    assert ("sample" in path) == (sizes.order > SMALL_ORDER and n * o >= 16 * m * d)
     assert ("cg" in path) == (sizes.order > SMALL_ORDER)
     assert all(path[name] == time for name, time in constant.items())
     if "cg" in path:

@@ -13,7 +13,7 @@ import numpy as np
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from sksparsenn._utils.threads cimport threads_for
 
@@ -508,6 +508,21 @@ def neurons_per_sample(firing, Py_ssize_t n_samples):
             for p in range(lists.starts[k], lists.starts[k] + lists.counts[k]):
                 out[lists.items[p]] += 1
     return neurons
+
+
+def concatenated(const int64_t[::1] starts, const int64_t[::1] counts, const int32_t[::1] items):
+    """Return the lists ``items[starts[k] : starts[k] + counts[k]]``, one after the other."""
+    cdef Py_ssize_t k, n_lists = starts.shape[0]
+    cdef int64_t[::1] ends = np.cumsum(counts)
+    cdef double total = ends[n_lists - 1] if n_lists else 0
+    together = np.empty(<Py_ssize_t>total, dtype=np.int32)
+    cdef int32_t[::1] out = together
+    if total == 0:
+        return together
+    for k in prange(n_lists, schedule="static", nogil=True, num_threads=threads_for(total / 4)):
+        if counts[k] > 0:
+            memcpy(&out[ends[k] - counts[k]], &items[starts[k]], counts[k] * sizeof(int32_t))
+    return together
 
 
 def transpose_lists(const int64_t[::1] indptr, const int32_t[::1] indices, Py_ssize_t n_columns):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._compiled.kernels import add_firing_outputs, common_pairs, neurons_per_sample, room_for
+from sksparsenn._compiled.kernels import add_firing_outputs, common_pairs, concatenated, neurons_per_sample, room_for
 
 
 class Lists(NamedTuple):
@@ -141,5 +141,4 @@ class Firing(NamedTuple):
         indptr = np.zeros(width + 1, dtype=np.int64)
         indptr[self.rows + 1] = self.counts
         np.cumsum(indptr, out=indptr)
-        inside = np.repeat(self.starts - (np.cumsum(self.counts) - self.counts), self.counts) + np.arange(indptr[-1])
-        return indptr, self.samples[inside]
+        return indptr, concatenated(self.starts, self.counts, self.samples)

@@ -9,11 +9,12 @@ smaller system, a new Jacobian and one step cost
                if those are fewer
     nystrom    a product with J and J^T for each step of the iteration, and its share of a preconditioner that serves
                some Jacobians: rank rows of the matrix, and rank^2 N flops
+    sample     the same with the rows of a sample only, and a product with J and J^T and two triangles for each step
     sketch     8 P d additions, 2 s N^2 flops of QR for s rows, 2 N^3 / 3 for the damping, and some products
 
 Steps of conjugate gradients without a preconditioner grow like the square root of the condition number, so like one
 over the root of ridge plus damping: the model scales those of the last iteration.  They are for ridge paths, where few
-digits of a step are enough.
+digits of a step are enough, and so is "sample".
 
 The constants are nanoseconds on one core of an EPYC machine, as networks of a committee have one each;
 ``python -m benchmarks.solvers`` holds the model against measured times.  Counts decide, never a clock: the choice is
@@ -24,21 +25,25 @@ from math import sqrt
 from typing import NamedTuple
 
 from sksparsenn._solvers.nystrom import FIRST_RANK
+from sksparsenn._solvers.row_sample import OVERSAMPLING
 from sksparsenn._utils.memory import NEVER_REFUSED, available_memory
 
 FACTOR_FLOP, QR_FLOP, UPDATE_FLOP = 0.029, 0.063, 0.18
 ENTRY = 3.0  # of a matrix: damped, copied, passed over by the triangles
 KERNEL_PAIR, KERNEL_WORD = 2.5, 0.9
-MOMENT = 1.1
+MOMENT, SAMPLE_MOMENT = 1.1, 0.35
 PRODUCT, PRODUCT_OF_OUTPUTS = 0.22, 0.32
 ROW_ENTRY, RANK_FLOP = 1.3, 1.4
-APPLY_RANK = 0.18
+APPLY_RANK, TRIANGLES = 0.18, 0.8
 STEP = 60e3
 PLAIN_PRODUCT, PLAIN_PRODUCT_OF_OUTPUTS, PLAIN_ENTRY, PLAIN_STEP = 0.2, 0.3, 0.4, 5e3
 
 # Steps of an iteration, as long as none has been counted, and how many Jacobians a preconditioner serves.
-STEPS, SKETCH_STEPS, PLAIN_STEPS = 30, 25, 10
+STEPS, SKETCH_STEPS, SAMPLE_STEPS, PLAIN_STEPS = 30, 25, 6, 10
 SERVES = 4
+
+# "sample" is for tables with so many rows for each row of J^T J.
+MANY_ROWS = 16
 
 # The solvers that form no matrix.
 WITHOUT_MATRIX = {"nystrom", "cg"}
@@ -71,7 +76,7 @@ class Sizes(NamedTuple):
 def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RANK):
     """Return the modelled time of a step with each solver, if "nystrom" and "cg" need so many steps of their iteration.
 
-    Without `plain_steps`, "cg" is not among them; `rank` is that of Nystrom's preconditioner.
+    Without `plain_steps`, "cg" and "sample" are not among them; `rank` is that of Nystrom's preconditioner.
     """
     n, d, o, m, pairs = sizes
     order, rank = sizes.order, min(rank, sizes.order)
@@ -91,9 +96,13 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RA
         padded = -(-d // 4) * 4
         entries = PLAIN_PRODUCT * (padded + 1) if o == 1 else PLAIN_PRODUCT_OF_OUTPUTS * (padded + 2 * o)
         plain["cg"] = plain_steps * (PLAIN_STEP + pairs * entries + PLAIN_ENTRY * m * padded)
+    factor = FACTOR_FLOP / 3 * order**3 + ENTRY * order**2
+    if plain_steps is not None and n * o >= MANY_ROWS * m * d and order > SMALL_ORDER:
+        sampled = SAMPLE_MOMENT / MOMENT * OVERSAMPLING * m * d / (n * o)
+        plain["sample"] = sampled * assembly + factor + SAMPLE_STEPS * (product + TRIANGLES * order**2)
     factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3
     return plain | {
-        "cholesky": assembly + FACTOR_FLOP / 3 * order**3 + ENTRY * order**2,
+        "cholesky": assembly + factor,
         "nystrom": (rows + RANK_FLOP * rank**2 * order) / SERVES + steps * step,
         "sketch": 8 * pairs * d * o + factors + SKETCH_STEPS * (product + ENTRY / 2 * order**2),
     }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from sksparsenn._compiled.kernels import firing_gradient, forward_of_candidates, room_for, transpose_lists
+from sksparsenn._compiled.kernels import concatenated, firing_gradient, forward_of_candidates, room_for, transpose_lists
 from sksparsenn._network.firing import Lists
 from sksparsenn._samples.points import LANES
 
@@ -73,14 +73,30 @@ class Jacobian:
         indptr, self.samples = firing.pairs()
         self.by_neuron = np.append(indptr[self.neurons], indptr[-1])
         self.by_sample, self.neurons_of_sample = transpose_lists(self.by_neuron, self.samples, len(X))
-        self.X, self.root, self.scale, self.n_features = X, root, float(scale), n_features
         self.signs = np.ascontiguousarray(signs[self.neurons])
-        self.n_outputs = signs.shape[1]
+        self._set_rows(X, root, float(scale), n_features)
+
+    def _set_rows(self, X, root, scale, n_features):
+        """Set what does not depend on who fires, and what is made of it for products."""
+        self.X, self.root, self.scale, self.n_features = X, root, scale, n_features
+        self.n_outputs = self.signs.shape[1]
         self.shape = len(X) * self.n_outputs, len(self.neurons) * n_features
         # For products, of which an iteration takes many.
         self.lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
         self.lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
         self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
+
+    def part(self, samples):
+        """Return the rows of J of some samples, ascending, with the same columns."""
+        part = object.__new__(Jacobian)
+        part.neurons, part.signs = self.neurons, self.signs
+        counts = np.diff(self.by_sample)[samples]
+        part.by_sample = np.append(0, np.cumsum(counts))
+        part.neurons_of_sample = concatenated(self.by_sample[samples], counts, self.neurons_of_sample)
+        lists = transpose_lists(part.by_sample, part.neurons_of_sample, len(self.neurons))
+        part.by_neuron, part.samples = lists
+        part._set_rows(np.ascontiguousarray(self.X[samples]), self.root[samples], self.scale, self.n_features)
+        return part
 
     def product(self, U):
         """Return J u as one vector, for U with a padded row for each of `neurons`."""

@@ -23,6 +23,7 @@ class PreconditionedSolver:
     """
 
     steps_when_new = None
+    make_system = staticmethod(smaller_system)
     lasting = True
     """Whether a preconditioner made for one Jacobian may be used for the next."""
 
@@ -32,7 +33,7 @@ class PreconditionedSolver:
 
     def refresh(self, jacobian, strength=None):
         """Take a new Jacobian, and build a preconditioner for it unless the last one is kept."""
-        before, self.system = self.system, smaller_system(jacobian)
+        before, self.system = self.system, self.make_system(jacobian)
         worn = self.steps_when_new is not None and self.steps_of_last > WORN * max(self.steps_when_new, 1)
         self.fresh = not self.lasting or worn or before is None or not self.carried_over(before)
         if self.fresh:  # made for this Jacobian
