@@ -25,7 +25,7 @@ from sksparsenn import (
 )
 from sksparsenn._search.searches import SEARCHES
 
-SOLVERS = ("auto", "cholesky", "sketch", "nystrom", "cg")
+SOLVERS = ("auto", "cholesky", "sketch", "nystrom", "cg", "sample")
 INSTANCES = [
     SparseShiftedReLURegressor(),
     SparseShiftedReLURegressor(solver="sgd", cv=2, max_iter=50),

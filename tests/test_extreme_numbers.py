@@ -44,6 +44,7 @@ REGRESSORS = {
     "cholesky, held out": SketchedGaussNewtonRegressor(solver="cholesky", early_stopping=True, **SMALL),
     "nystrom": SketchedGaussNewtonRegressor(solver="nystrom", **SMALL),
     "cg": SketchedGaussNewtonRegressor(solver="cg", **SMALL),
+    "sample": SketchedGaussNewtonRegressor(solver="sample", **SMALL),
     "sketch": SketchedGaussNewtonRegressor(solver="sketch", **SMALL),
     "plain": SketchedGaussNewtonRegressor(solver="cholesky", damping=0, init="gaussian", **SMALL),
 }

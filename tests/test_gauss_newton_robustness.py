@@ -85,7 +85,7 @@ def test_memory_is_refused_before_allocation(solver, monkeypatch):
 
 # -- extreme units ---------------------------------------------------------------------------------
 
-SOLVERS = ["cholesky", "sketch", "nystrom", "cg"]
+SOLVERS = ["cholesky", "sketch", "nystrom", "cg", "sample"]
 
 
 @pytest.mark.parametrize("width", [256, 20])  # J J^T and J^T J
@@ -122,7 +122,7 @@ def test_a_tiny_output_scale_trains_like_a_small_one(dtype, extreme, solver, wid
         assert np.isfinite(model.predict(X.astype(dtype))).all()
         curves.append(np.append(model.objective_curve_, model.objective_))
     assert curves[0][-1] < 0.2 * curves[0][0]
-    np.testing.assert_allclose(curves[0], curves[1], rtol=0.05 if solver in ("nystrom", "cg") else 1e-5)
+    np.testing.assert_allclose(curves[0], curves[1], rtol=0.05 if solver in ("nystrom", "cg", "sample") else 1e-5)
 
 
 @pytest.mark.parametrize("init", ["paired", "gaussian"])

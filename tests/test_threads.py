@@ -98,6 +98,7 @@ OTHER_WAYS = {
     "stochastic": SparseShiftedReLURegressor(64, solver="sgd", batch_size=100, max_iter=2, random_state=0),
     "early stopping": SparseShiftedReLUClassifier(64, early_stopping=True, max_iter=4, random_state=0),
     "cg": SketchedGaussNewtonRegressor(64, solver="cg", max_iter=3, random_state=0),
+    "sample": SketchedGaussNewtonRegressor(16, solver="sample", max_iter=3, random_state=0),
     "cg, two classes": SketchedGaussNewtonClassifier(64, solver="cg", max_iter=3, random_state=0),
     "nystrom": SketchedGaussNewtonRegressor(64, solver="nystrom", max_iter=3, random_state=0),
     "sketch": SketchedGaussNewtonRegressor(16, solver="sketch", max_iter=3, random_state=0),

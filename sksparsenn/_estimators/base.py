@@ -22,6 +22,7 @@ from sksparsenn._estimators.start import Member, Rows, Start, Table
 from sksparsenn._estimators.validation import Validating
 from sksparsenn._estimators.warm_start import WarmStart
 from sksparsenn._network.network import Network, initial_weights
+from sksparsenn._samples.drawing import row_keys
 from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import require_training_memory
@@ -118,6 +119,7 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         )
         if not continues:
             self._fitted_width = self.width
+        keys = row_keys(start.table.X) if self.alpha == "auto" else None
         linear_parts = [linear.mean_part_of(self)] if stream else linear.parts_of(self) or [None] * start.n_networks
         for place, (random_state, remembered) in enumerate(self._random_states(memory, start)):
             if continues:
@@ -132,6 +134,7 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
                     start.samples if start.folds is None else start.samples[mine],
                     start.y[mine],
                     start.table.weights[mine],
+                    None if keys is None else keys[mine],
                     None if linear_part is None else linear_part.outputs(start.table.X[mine], start.samples.dtype),
                     network,
                     anchor,
@@ -231,7 +234,7 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
             vars(self).pop(name, None)
         if start.folds is None:
             return
-        outputs = self._outputs_of_networks(start.rows.X)
+        outputs = self._outputs_where(start.folds.are_left_out, start.rows.X)
         left_out = out_of_fold(outputs, start.folds)
         self._calibrate(start, outputs, left_out)
         self.cv_prediction_ = self._from_outputs(left_out)
@@ -314,6 +317,15 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         X, linear_part = self._checked(X), linear.mean_part_of(self)
         outputs = self._network().outputs(self._lift()(X, self.hidden_weights_.dtype))
         return outputs if linear_part is None else outputs + linear_part.outputs(X, outputs.dtype)
+
+    def _outputs_where(self, wanted, X):
+        """Return the outputs of each network for some of the rows, NaN for others."""
+        if wanted.all():
+            return self._outputs_of_networks(X)
+        known = self._outputs_of_networks(X[wanted])
+        outputs = np.full((len(known), len(wanted), known.shape[2]), np.nan, known.dtype)
+        outputs[:, wanted] = known
+        return outputs
 
     def _outputs_of_networks(self, X):
         """Return the outputs of each network of a committee, for checked rows."""

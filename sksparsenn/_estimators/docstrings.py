@@ -301,6 +301,11 @@ pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray
     Work of the search in each iteration: inner products computed, tree nodes
     tested, neurons whose samples were searched anew.
 
+rows_curve_ : ndarray of shape (n_iter_,)
+    Rows in the sums of each iteration, summed over the networks.  With ``alpha="auto"`` and more
+    than 65,536 distinct rows a sample of them decides the first steps, and grows as the ridge
+    falls; what other curves count is counted on the sample.
+
 search_, solver_ : str
     The search and the solver that were used: if "auto" took several solvers the last
     one, and "none" if no neuron ever fired.

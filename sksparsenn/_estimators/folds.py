@@ -12,10 +12,12 @@ from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import column_or_1d
 
+from sksparsenn._samples.drawing import row_keys
 from sksparsenn._samples.sparse_table import canonical, lexicographic_ranks
 
-# Committees of cv="auto": five networks up to so many distinct rows, and one that leaves out a fifth of them beyond.
-AUTO_FOLDS, MANY_ROWS = 5, 10_000
+# Committees of cv="auto": five networks up to so many distinct rows; beyond, one that leaves out a fifth of them, or as
+# many as tell its error to a third of a per cent.
+AUTO_FOLDS, MANY_ROWS, ENOUGH_LEFT_OUT = 5, 10_000, 50_000
 
 
 class Folds(NamedTuple):
@@ -32,6 +34,11 @@ class Folds(NamedTuple):
 
     def __len__(self):
         return len(self.trains)
+
+    @property
+    def are_left_out(self):
+        """Whether some member leaves a row out, or the row takes no part in any."""
+        return np.append(self.leaves_out.any(axis=0), True)[self.labels]
 
 
 def make_folds(cv, X, y, weights, groups, *, classes, seed):
@@ -53,18 +60,21 @@ def make_folds(cv, X, y, weights, groups, *, classes, seed):
     X, y, weights, groups = X[kept], y[kept], weights[kept], None if groups is None else groups[kept]
     units = units_of_rows(X, groups)
     n_units = int(units.max()) + 1
-    n_folds = AUTO_FOLDS if cv == "auto" else cv
+    alone = cv == "auto" and n_units > MANY_ROWS
+    n_folds = max(AUTO_FOLDS, -(-n_units // ENOUGH_LEFT_OUT)) if cv == "auto" else cv
     if n_units < 2 and cv != "auto":
         raise ValueError(
             f"cv={cv} leaves a fold out, but the rows of X that weigh something are all equal or of one group, "
             "as one sample: give others, or set cv=None."
         )
     fold_of_unit = _dealt(units, n_units, y, weights, min(n_folds, n_units), classes, seed)
+    if alone:
+        fold_of_unit = np.minimum(fold_of_unit, 1)
     leaves_out = np.eye(fold_of_unit.max() + 1, dtype=bool)
     trains = ~leaves_out
     if n_units < 2:  # nothing can be left out
         trains = leaves_out
-    if cv == "auto" and n_units > MANY_ROWS:
+    if alone:
         leaves_out, trains = leaves_out[:1], trains[:1]
     return Folds(of_all_rows(fold_of_unit[units], kept), trains, leaves_out)
 
@@ -127,9 +137,13 @@ def units_of_rows(X, groups=None):
 
 
 def _ranks(X):
-    """Return a number for each row, equal for equal rows and growing in an order that depends on no others."""
+    """Return a number for each row, equal for equal rows and different for others, that depends on no other row."""
     if issparse(X):
         return lexicographic_ranks(canonical(X))
+    if len(X) > MANY_ROWS:
+        keys = row_keys(X)
+        if len(np.unique(keys)) > MANY_ROWS:  # sorting by all columns takes seconds for a million rows
+            return keys
     order = np.lexsort(X.T)
     new = np.ones(len(X), dtype=bool)
     new[1:] = (X[order[1:]] != X[order[:-1]]).any(axis=1)

@@ -14,7 +14,9 @@ from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
 from sksparsenn._solvers.conjugate_gradients import PATH_RESIDUAL, ConjugateGradientSolver
 from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
+from sksparsenn._solvers.row_sample import RowSampleSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._training.growing_rows import FIRST_ROWS, MANY_ROWS, GrowingRows
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.ridge_path import ridge_of
@@ -32,7 +34,7 @@ LARGEST_SKETCH = 1e9
 CURVES = {
     "alpha": "longest", "objective": "mean", "damping": "mean", "accepted": "all", "inner_iterations": "sum",
     "residual": "mean", "neurons_moved": "sum", "pairs_changed": "sum", "firing_fraction": "mean",
-    "pairs_evaluated": "sum", "nodes_visited": "sum", "neurons_rescanned": "sum",
+    "pairs_evaluated": "sum", "nodes_visited": "sum", "neurons_rescanned": "sum", "rows": "sum",
 }  # fmt: skip
 
 
@@ -63,7 +65,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "sketch", "cholesky", "nystrom", "cg"})],
+        "solver": [StrOptions({"auto", "sketch", "cholesky", "nystrom", "cg", "sample"})],
         "sketch": [StrOptions({"sparse_sign", "srht", "gaussian"})],
         "sketch_size": [Interval(Real, 1, None, closed="left")],
         "iterative_solver": [StrOptions({"cg", "gradient"})],
@@ -132,17 +134,39 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
     def _training_of(self, member, loss, options):
         """Return the training of a network."""
-        network, weights = member.network, member.weights / options.weight_unit
-        search = make_search(self.search, member.samples, network.weights, network.threshold, in_batches=False)
-        problem = Problem(
-            member.samples, member.y, weights, loss, search, float(weights.sum()), offsets=member.offsets
-        )
-        state = State(network, member.anchor)
+        weights = member.weights / options.weight_unit
+        total_weight = float(weights.sum())
+
+        def make_problem(rows, share, W):
+            """Return the problem of a sample of the rows that has this share of their weight."""
+            samples = member.samples if share == 1 else member.samples[rows]
+            search = make_search(self.search, samples, W, member.network.threshold, in_batches=False)
+            offsets = None if member.offsets is None else member.offsets[rows]
+            return Problem(
+                samples, member.y[rows], weights[rows] / share, loss, search, total_weight, None, offsets, share
+            )
+
+        state = State(member.network, member.anchor)
         recall(member.memory, state, member.early_stopping)
         state.history = [Iteration(*step) for step in state.history]
+        growing = self._growing_rows(member, weights, make_problem, state) if options.ridge.falls else None
+        if growing is None:
+            problem = make_problem(slice(None), 1.0, member.network.weights)
+        else:
+            problem = growing.problem(state.n_rows, member.network.weights)
         solver = self._make_solver(member.random_state, options.ridge.falls)
-        iterations = train(problem, state, solver, options, member.early_stopping)
+        iterations = train(problem, state, solver, options, member.early_stopping, growing)
         return SecondOrderTraining(iterations, state, member, problem, solver)
+
+    def _growing_rows(self, member, weights, make_problem, state):
+        """Return the samples of rows for a path, or None if there are too few rows for that."""
+        if len(weights) <= MANY_ROWS:
+            return None
+        if not state.n_rows:
+            # Taken from the generator without moving it: what is drawn later is the same with few rows and many.
+            state.n_rows, state.row_seed = FIRST_ROWS, int(member.random_state.get_state()[1][0])
+        growing = GrowingRows(member.keys, weights, make_problem, state.row_seed)
+        return growing if len(growing) > MANY_ROWS else None
 
     def _make_solver(self, random_state, on_path):
         """Return the solver of that name; for "auto" one that chooses for each Jacobian."""
@@ -157,8 +181,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
                 return CholeskySolver()
             if name == "cg":
                 return ConjugateGradientSolver(of_few_digits)
-            if name == "nystrom":
-                return NystromSolver(random_state, of_few_digits if on_path else self._residual)
+            if name in ("nystrom", "sample"):
+                iterative = NystromSolver if name == "nystrom" else RowSampleSolver
+                return iterative(random_state, of_few_digits if on_path else self._residual)
             return SketchSolver(self.sketch, self.sketch_size, self.iterative_solver, random_state)
 
         return AutomaticSolver(make, self.sketch_size, on_path) if self.solver == "auto" else make(self.solver)
@@ -179,7 +204,9 @@ class SketchedGaussNewton(BaseShiftedReLU):
         """Store the ridge at which the weights that are kept were found."""
         ridge = ridge_of(self.alpha)
         if ridge.falls:
-            alphas = np.array([ridge.at(training.early_stopping.best_iteration - 1) for training in trainings])
+            alphas = np.array(
+                [training.state.history[training.early_stopping.best_iteration - 1].alpha for training in trainings]
+            )
             self.alpha_ = alphas if len(trainings) > 1 else float(alphas[0])
         else:
             self.alpha_ = float(self.alpha)

@@ -44,7 +44,7 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
 
     {threshold}
 
-    solver : {"auto", "sketch", "cholesky", "nystrom", "cg"}, default="auto"
+    solver : {"auto", "sketch", "cholesky", "nystrom", "cg", "sample"}, default="auto"
         How a step is computed, on the smaller of J J^T, with a row for each sample and
         output, and J^T J, with a row for each weight of the neurons that fire at all.
 
@@ -57,6 +57,9 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
           Cholesky factor of adaptive rank; memory grows with rows times rank.
         - "cg": conjugate gradients without a preconditioner, to a relative residual of 0.03: steps
           of few digits, which large ridges make cheap.
+        - "sample": conjugate gradients to the residual of "nystrom", on J^T J, preconditioned by the Cholesky
+          factor of the matrix of a random sample of rows, four times as many as the matrix has: for tables with
+          many more rows than the networks have weights.
 
         "auto" takes, for each Jacobian, the one that a cost model expects to be fastest;
         "cg" is among them with ``alpha="auto"``.

@@ -70,6 +70,8 @@ class Member(NamedTuple):
     y: np.ndarray
     """Targets as the loss compares them with outputs, one column for each output."""
     weights: np.ndarray
+    keys: np.ndarray | None
+    """The same for equal rows; None where nobody draws samples of them."""
     offsets: np.ndarray | None
     """What the linear part adds to the outputs."""
     network: Network

@@ -104,6 +104,10 @@ class Numbers:
 
         return score
 
+    def mean_loss(self, encoded, weights):
+        """Return a function of outputs on validation rows: their mean loss."""
+        return _mean_loss(self.make_loss(), self.for_loss(encoded, np.float64), weights)
+
 
 @dataclass
 class Labels:
@@ -199,9 +203,18 @@ class Labels:
 
     def scorer(self, encoded, weights, are_fold):
         """Return a function of outputs on validation rows: minus the mean loss, which unlike accuracy has no steps."""
-        loss, targets = self.make_loss(), self.for_loss(encoded, np.float64)
-        shares = weights / weights.sum()
-        return lambda outputs: -float((shares * loss.value(outputs, targets)).sum())
+        mean_loss = self.mean_loss(encoded, weights)
+        return lambda outputs: -mean_loss(outputs)
+
+    def mean_loss(self, encoded, weights):
+        """Return a function of outputs on validation rows: their mean loss."""
+        return _mean_loss(self.make_loss(), self.for_loss(encoded, np.float64), weights)
+
+
+def _mean_loss(loss, targets, weights):
+    """Return a function of outputs: their mean loss."""
+    shares = weights / weights.sum()
+    return lambda outputs: float((shares * loss.value(outputs, targets)).sum())
 
 
 def scale_free_r2(targets, predictions, weights):

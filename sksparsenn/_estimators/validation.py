@@ -100,8 +100,9 @@ class Validating:
             return None
         samples, encoded, weights, offsets, are_fold = validation
         search = make_validation_search(samples, network.weights, network.threshold, in_batches=in_batches)
-        score = targets.scorer(encoded, weights, are_fold)
-        return EarlyStopping(samples, score, targets.perfect_score, search, self.tol, self.n_iter_no_change, offsets)
+        score, mean_loss = targets.scorer(encoded, weights, are_fold), targets.mean_loss(encoded, weights)
+        patience = self.tol, self.n_iter_no_change
+        return EarlyStopping(samples, score, targets.perfect_score, search, *patience, offsets, mean_loss)
 
     def _store_validation(self, trainings):
         """Store what early stopping saw, if it was used; else no such attributes."""

@@ -24,15 +24,29 @@ class EarlyStopping:
         to the perfect one, by a share tol of what the best lacks, or of LITTLE if it lacks less.
     offsets : ndarray, optional
         What is added to the outputs.
+    mean_loss : callable, optional
+        Of the outputs, for who asks for the `loss`.
     """
 
     remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
 
-    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change, offsets=None):
+    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change, offsets=None, mean_loss=None):
         self.samples, self.score, self.perfect, self.search = samples, score, perfect, search
-        self.tol, self.n_iter_no_change, self.offsets = tol, n_iter_no_change, offsets
+        self.tol, self.n_iter_no_change = self.asked = tol, n_iter_no_change
+        self.offsets = offsets
         self.scores, self.waited = [], 0
         self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
+        self.mean_loss, self.outputs = mean_loss, None
+
+    @property
+    def loss(self):
+        """The mean loss of the network that was scored last."""
+        return float(self.mean_loss(self.outputs))
+
+    def hurry(self, least_tol, divisor):
+        """From here on, ask for gains of at least that share, with a part of the patience that was asked for."""
+        tol, n_iter_no_change = self.asked
+        self.tol, self.n_iter_no_change = max(tol, least_tol), max(n_iter_no_change // divisor, 1)
 
     def reached(self, network, changed=True):
         """Score the network after an iteration; return whether to stop.
@@ -47,6 +61,7 @@ class EarlyStopping:
         self.search.learn(firing)
         if self.offsets is not None:
             outputs = outputs + self.offsets
+        self.outputs = outputs
         # Weights that overflow score worst; divergence is detected by the training loss.
         score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
         self.scores.append(score)

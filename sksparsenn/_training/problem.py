@@ -87,6 +87,9 @@ class Problem:
     offsets: np.ndarray | None = None
     """What is added to the outputs of the network, of the same shape; None for nothing."""
 
+    share: float = 1.0
+    """Of the weight of all rows, if these are a sample of them; the sample weights are divided by it."""
+
     def __len__(self):
         return len(self.targets)
 

@@ -16,7 +16,8 @@ Gauss-Newton's.  For the squared error g = f - y and h = 1; for other losses bot
 from iteration to iteration.  The papers' plain step is the one without damping, taken as
 it comes.
 
-The ridge may fall from iteration to iteration along a path; the objective is that of the ridge of the moment.
+The ridge may fall from iteration to iteration along a path, and the rows that are summed over may grow with it; the
+objective is that of the ridge and the rows of the moment.
 """
 
 from dataclasses import dataclass, field
@@ -91,6 +92,8 @@ class Iteration(NamedTuple):
     nodes_visited: int
     neurons_rescanned: int
     """Work of the search."""
+    rows: int
+    """In the sums."""
 
 
 @dataclass
@@ -106,6 +109,9 @@ class State:
     """Weighted mean of the tangent kernel's diagonal at the start."""
     silent_share: float = 0.0
     """The share of the samples, by weight, on which no neuron fires at the start."""
+    row_seed: int = 0
+    n_rows: int = 0
+    """Which distinct rows are in the sample, if the rows grow, and how many."""
     n_steps: int = 0
     """Steps tried so far, which tell the place on the path."""
     alpha: float = np.nan
@@ -122,19 +128,26 @@ class State:
     """After the last iteration."""
     stop_reason: str = "max_iter"
 
-    remembered = "kernel_unit", "n_steps", "damping", "last_step", "growth", "history", "objective"
+    remembered = (
+        "kernel_unit", "row_seed", "n_rows", "n_steps", "damping", "last_step", "growth", "history", "objective",
+    )  # fmt: skip
 
 
-def train(problem, state, solver, options, early_stopping=None):
-    """Run Gauss-Newton from `state`, which is changed in place; yield after each iteration but the last."""
+def train(problem, state, solver, options, early_stopping=None, growing=None):
+    """Run Gauss-Newton from `state`, which is changed in place; yield after each iteration but the last.
+
+    With `GrowingRows`, `problem` is that of their first sample.
+    """
     # 1. Who fires at the start, what comes out, and the units of ridge and damping.
     state.point = evaluate(state.network, problem, state)
+    if growing is not None:
+        growing.hurry(early_stopping, problem)
     set_units(problem, state, options)
     model = None
     for iteration in range(options.max_iter):
         point = state.point
         # 2. The ridge of this iteration.
-        set_ridge(state, options)
+        set_ridge(state, problem, options)
         # 3. The model: the Jacobian over firing pairs and the residuals, computed anew if the last step was kept.
         if model is None:
             model = problem.linearise(point.evaluation)
@@ -154,7 +167,7 @@ def train(problem, state, solver, options, early_stopping=None):
         objective = point.objective(state.ridge)
         decrease = objective - trial.objective(state.ridge)
         accepted = bool(decrease > 0) or not options.damped
-        record(state, trial, solution, step, accepted)
+        record(state, problem, trial, solution, step, accepted)
         if accepted:
             state.point, state.tried, model = trial, None, None
             state.last_step = step
@@ -172,6 +185,13 @@ def train(problem, state, solver, options, early_stopping=None):
                 state.stop_reason = "tol"
             if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
                 state.stop_reason = "rounding"
+        # 8. Sum over more rows where they would lower the error on others, and over all of them before the end.
+        watches = growing is not None and accepted
+        weights = growing.go_on_from(problem, state, early_stopping) if watches else None
+        if weights is not None:
+            problem, model, state.tried = growing.problem(state.n_rows, weights), None, None
+            state.point = evaluate(state.point.network._replace(weights=weights), problem, state)
+            growing.hurry(early_stopping, problem)
         if state.stop_reason != "max_iter" or iteration + 1 == options.max_iter:
             return
         yield
@@ -197,9 +217,9 @@ def set_units(problem, state, options):
         state.damping = FIRST_DAMPING * state.kernel_unit
 
 
-def set_ridge(state, options):
+def set_ridge(state, problem, options):
     """Set the ridge of the next iteration, and count it."""
-    state.alpha = options.ridge.at(state.n_steps)
+    state.alpha = options.ridge.at(state.n_steps) / problem.share
     state.ridge = absolute_ridge(state.alpha, state.kernel_unit, options.weight_unit)
     state.n_steps += 1
 
@@ -265,7 +285,7 @@ def adapt_damping(state, decrease, predicted, accepted, options):
         state.growth *= 2
 
 
-def record(state, trial, solution, step, accepted):
+def record(state, problem, trial, solution, step, accepted):
     """Add what this iteration did to the history."""
     before, after = state.point.evaluation.firing, trial.evaluation.firing
     kept = before.common_pairs(after) if accepted else before.n_pairs
@@ -280,6 +300,7 @@ def record(state, trial, solution, step, accepted):
             neurons_moved=int(step.any(axis=1).sum()) if accepted else 0,
             pairs_changed=before.n_pairs + after.n_pairs - 2 * kept if accepted else 0,
             firing_fraction=state.point.evaluation.firing_fraction,
+            rows=len(problem),
             **state.work._asdict(),
         )
     )
