@@ -249,6 +249,13 @@ def test_training_does_not_end_before_it_has_seen_all_rows(few, monkeypatch):
     assert model.stop_reason_ == "validation"
 
 
+def test_rows_to_validate_on_that_are_easier_than_others_do_not_keep_rows_away(few):
+    X, y = table()
+    model = clone(ESTIMATORS["regressor"]).set_params(max_iter=60, n_iter_no_change=10)
+    model.fit(X, y, X_val=X[:50], y_val=np.sin(2 * X[:50, 0]) + X[:50, 1] * X[:50, 2])
+    assert model.rows_curve_[-1] == len(X)
+
+
 def test_few_distinct_rows_do_not_grow(few):
     X, y = table(150)
     model = clone(ESTIMATORS["regressor"]).fit(np.tile(X, (4, 1)), np.tile(y, 4))
