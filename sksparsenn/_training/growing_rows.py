@@ -72,7 +72,7 @@ class GrowingRows:
     def go_on_from(self, problem, state, early_stopping):
         """Return the weights from which training goes on with more rows, `state.n_rows` of them; None if these stay."""
         if state.stop_reason == "validation" and problem.share < 1:
-            # Whatever the gain: of a small one chance hides the sign, and rows to validate on may be easier than others.
+            # Chance hides the sign of a small gain, and rows to validate on may be easier than others.
             state.n_rows, state.stop_reason, early_stopping.waited = len(self), "max_iter", 0
             state.n_steps, state.last_step = early_stopping.best_iteration, 0.0
             return early_stopping.best_weights
