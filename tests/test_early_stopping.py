@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksparsenn._estimators.targets import Numbers
+from sksparsenn._training.early_stopping import EarlyStopping
 
 MODELS = {
     "gd": SparseShiftedReLURegressor(100, shift=0.8, max_iter=40, random_state=0),
@@ -190,8 +191,6 @@ def test_divergence_is_told_as_such_with_validation_too(rate, dtype):
 
 
 def test_outputs_that_overflow_score_worst():
-    from sksparsenn._training.early_stopping import EarlyStopping
-
     class Outputs:
         """A search, and its candidates, for networks whose outputs are given."""
 
@@ -277,3 +276,13 @@ def test_the_score_on_rows_held_out_is_the_r2_of_scikit_learn(unit, weighted):
     targets.units = targets.units_of(encoded, np.full(40, 1 / 40), centred=True)
     assert targets.scorer(1e200 * encoded, weights, are_fold=False)(outputs) < 0
     assert targets.scorer(encoded, weights, are_fold=False)(np.full((40, 2), 1e200)) == -np.inf
+
+
+def test_hurry_takes_a_part_of_what_was_asked_for_each_time():
+    stopping = EarlyStopping(None, np.sum, 9.0, None, 1e-4, 10)
+    for divisor, patience in ((5, 2), (3, 3), (20, 1)):
+        stopping.hurry(3e-3, divisor)
+        assert (stopping.tol, stopping.n_iter_no_change) == (3e-3, patience)
+    patient = EarlyStopping(None, np.sum, 9.0, None, 0.1, 10)
+    patient.hurry(3e-3, 5)
+    assert patient.tol == 0.1

@@ -215,6 +215,26 @@ def test_automatic_folds_of_many_rows_are_one(name, monkeypatch):
     assert np.isnan(model.cv_prediction_.reshape(90, -1)[:, 0]).sum() == 72  # a fifth is left out
 
 
+def test_a_network_of_many_rows_leaves_out_no_more_than_enough(monkeypatch):
+    monkeypatch.setattr(sksparsenn._estimators.folds, "MANY_ROWS", 90)
+    monkeypatch.setattr(sksparsenn._estimators.folds, "ENOUGH_LEFT_OUT", 10)
+    X = np.random.default_rng(0).standard_normal((120, 2))
+    folds = make_folds("auto", X, X[:, 0], np.ones(120), None, classes=None, seed=0)
+    assert (folds.leaves_out.shape, folds.trains.shape) == ((1, 2), (1, 2))
+    assert np.count_nonzero(folds.leaves_out[0][folds.labels]) == 10
+    assert np.count_nonzero(folds.trains[0][folds.labels]) == 110
+    model = clone(MODELS["gauss_newton"]).set_params(cv="auto").fit(X, X[:, 0])
+    np.testing.assert_array_equal(np.isfinite(model.cv_prediction_).sum(), 10)
+
+
+def test_equal_rows_among_many_are_found_by_their_keys(monkeypatch):
+    monkeypatch.setattr(sksparsenn._estimators.folds, "MANY_ROWS", 20)
+    X = np.random.default_rng(0).integers(0, 6, (200, 2)).astype(float)
+    units = units_of_rows(X)
+    np.testing.assert_array_equal(units[:, None] == units[None], (X[:, None] == X[None]).all(axis=2))
+    assert set(units) == set(range(36))
+
+
 def test_automatic_folds_do_not_count_how_often_a_row_is_repeated(monkeypatch):
     monkeypatch.setattr(sksparsenn._estimators.folds, "MANY_ROWS", 25)
     X, y = np.arange(20.0)[:, None], np.arange(20.0)

@@ -314,6 +314,16 @@ def test_the_matrix_of_sampled_rows_is_that_of_these_rows(n_outputs, monkeypatch
     assert solver.growth == pytest.approx(np.sum(root**2) / np.sum(root[rows] ** 2))
 
 
+def test_rows_too_uneven_for_a_sample_are_all_taken():
+    jacobian = both_jacobians(400, 4, 6, 1, 0.3, seed=3, silent=True)[0]
+    jacobian.root[:] = 1e-170  # squares vanish
+    jacobian.root[np.argmax(np.diff(jacobian.by_sample))] = 1.0
+    solver = RowSampleSolver(np.random.RandomState(0), residual=1e-2)
+    solver.refresh(jacobian)
+    assert solver.growth == 1.0
+    assert solver.diagonal.max() > 0
+
+
 def test_few_steps_are_enough_with_a_sample_of_rows():
     """Whatever the condition number: their number is that of a matrix close to the identity."""
     jacobian = both_jacobians(3000, 4, 8, 1, 0.3, seed=3, silent=False)[0]

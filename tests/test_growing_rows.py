@@ -184,9 +184,18 @@ def test_rows_wait_for_the_ridge_to_fall(few, monkeypatch):
 # -- what they lead to --------------------------------------------------------------------------------
 
 
+def test_a_sample_without_its_share_of_the_weight_is_not_taken():
+    X, weights = table(50)[0], np.full(50, 1e-300)
+    rows, _ = samples_of(X).problem(10, None)
+    weights[np.setdiff1d(np.arange(50), rows)[0]] = 1.0
+    rows, share = samples_of(X, weights).problem(10, None)
+    assert len(rows) == 50
+    assert share == 1.0
+
+
 @pytest.mark.parametrize("kind", ESTIMATORS)
-def test_training_on_the_first_sample_is_training_on_its_rows(kind, few, monkeypatch):
-    """With a ridge divided by the share, and units that are those of all rows."""
+def test_a_sample_stands_for_all_rows(kind, few, monkeypatch):
+    """Its weights add up to those of all rows, and the ridge grows with them."""
     monkeypatch.setattr(growing_rows, "LARGEST_GAIN", 1.0)
     X, y = table()
     seen = []
@@ -201,6 +210,7 @@ def test_training_on_the_first_sample_is_training_on_its_rows(kind, few, monkeyp
     (sample,) = seen
     assert len(sample) == FIRST
     assert sample.weights.sum() == pytest.approx(sample.total_weight) == pytest.approx(1080)
+    assert sample.share == pytest.approx(FIRST / 1080)
     np.testing.assert_allclose(model.alpha_curve_, 10 * 0.5 ** np.arange(model.n_iter_) / sample.share)
     assert model.alpha_ == model.alpha_curve_[model.best_iteration_ - 1]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jacobians import jacobians
 from single_networks import (
     SketchedGaussNewtonClassifier,
     SketchedGaussNewtonRegressor,
@@ -20,14 +21,11 @@ from sklearn.metrics import r2_score
 import sksparsenn._estimators.gauss_newton
 import sksparsenn._solvers.choice
 from sksparsenn._compiled.normal import normal_product
-from sksparsenn._network.network import Network, initial_weights
-from sksparsenn._samples.dense import DenseSamples
+from sksparsenn._network.network import initial_weights
 from sksparsenn._samples.points import padded_rows
-from sksparsenn._solvers.choice import SMALL_ORDER, AutomaticSolver, Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.choice import choose_solver
 from sksparsenn._solvers.cholesky import CholeskySolver
 from sksparsenn._solvers.conjugate_gradients import ConjugateGradientSolver
-from sksparsenn._solvers.jacobian import Jacobian
-from sksparsenn._solvers.solution import Solution
 from sksparsenn._utils.blas_threads import single_blas_thread
 
 FIRST, FACTOR = 10.0, 0.5  # of the path
@@ -350,18 +348,6 @@ def test_the_path_stops_at_the_best_ridge_of_noisy_rows():
 # -- conjugate gradients ----------------------------------------------------------------------------
 
 
-def jacobians(n, d, width, n_outputs, seed, threshold=0.3):
-    """The Jacobian over firing pairs, and the same as a dense array with columns for all neurons."""
-    rng = np.random.default_rng(seed)
-    X, W = rng.standard_normal((n, d)), rng.standard_normal((width, d))
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    signs, root = rng.choice([-1.0, 1.0], (width, n_outputs)), rng.uniform(0.5, 2.0, n)
-    J = dense_gauss_newton.jacobian(W, signs, X, root, threshold, 0.7)
-    X, W = padded_rows(X), padded_rows(W)
-    firing = Network(W, signs, threshold, threshold, 1.0).firing(DenseSamples(X))
-    return Jacobian(firing, X, root, signs, 0.7, d), J
-
-
 SHAPES = {"samples": (30, 4, 60, 1), "weights": (200, 4, 12, 1), "outputs": (40, 4, 60, 2), "both": (150, 4, 15, 3)}
 
 
@@ -472,114 +458,11 @@ def test_training_by_conjugate_gradients(kind, monkeypatch):
     np.testing.assert_allclose(all_digits.hidden_weights_, exact.hidden_weights_, rtol=0, atol=1e-8)
 
 
-# -- the choice of a solver -------------------------------------------------------------------------
-
-LARGE = Sizes(20_000, 9, 1, 4000, 20_000 * 200)
-ENOUGH = 10**15
+# -- the solver that a fit takes ---------------------------------------------------------------------
 
 
 @pytest.fixture
-def enough_memory(monkeypatch):
-    monkeypatch.setattr(sksparsenn._solvers.choice, "available_memory", lambda: ENOUGH)
-
-
-def test_few_plain_steps_are_the_cheapest_of_a_large_order(enough_memory):
-    assert choose_solver(LARGE, 4.0, plain_steps=5) == "cg"
-    assert choose_solver(LARGE, 4.0, plain_steps=5000) != "cg"
-    assert choose_solver(LARGE, 4.0) != "cg"
-
-
-@given(
-    st.integers(1, 10**5), st.integers(1, 50), st.integers(1, 3), st.integers(1, 10**5), st.floats(1e-3, 1e4),
-)  # fmt: skip
-def test_plain_steps_cost_their_number_and_are_for_large_orders_on_a_path(n, d, o, m, plain_steps):
-    sizes = Sizes(n, d, o, m, n * m // 50)
-    constant, path = nanoseconds(sizes, 4.0), nanoseconds(sizes, 4.0, plain_steps=plain_steps)
-    assert set(constant) == {"cholesky", "nystrom", "sketch"}
-    assert set(path) - {"cg", "sample"} == set(constant)
-    assert ("sample" in path) == (sizes.order > SMALL_ORDER and n * o >= 16 * m * d)
-    assert ("cg" in path) == (sizes.order > SMALL_ORDER)
-    assert all(path[name] == time for name, time in constant.items())
-    if "cg" in path:
-        twice = nanoseconds(sizes, 4.0, plain_steps=2 * plain_steps)
-        assert twice["cg"] == pytest.approx(2 * path["cg"])
-
-
-@pytest.mark.parametrize("sizes", [Sizes(SMALL_ORDER, 9, 1, 10**6, 10**8), Sizes(10**6, 10, 1, 20, 10**7)])
-def test_a_small_matrix_is_never_iterated_on(sizes, enough_memory):
-    assert sizes.order == SMALL_ORDER
-    assert choose_solver(sizes, 4.0, plain_steps=1e-9) != "cg"
-    beyond = sizes._replace(n_samples=sizes.n_samples + 1, n_neurons=sizes.n_neurons + 1)
-    assert choose_solver(beyond, 4.0, plain_steps=1e-9) == "cg"
-
-
-def test_memory_leaves_the_solvers_without_a_matrix(monkeypatch):
-    monkeypatch.setattr(sksparsenn._solvers.choice, "available_memory", lambda: 10**6)
-    assert choose_solver(LARGE, 4.0) == "nystrom"
-    assert choose_solver(LARGE, 4.0, plain_steps=1) == "cg"
-    assert choose_solver(LARGE, 4.0, plain_steps=10**6) == "nystrom"
-
-
-class Solver:
-    """A solver that takes a given number of steps."""
-
-    rank = 320
-
-    def __init__(self, name, steps):
-        self.name, self.steps = name, steps
-
-    def refresh(self, jacobian, strength=None):
-        pass
-
-    def step(self, residuals, pull, strength):
-        return Solution(pull, self.steps, 0.0)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What the choice was told of plain steps, each time; the choice is the first of `names`, and so on."""
-    told = SimpleNamespace(plain_steps=[], ranks=[], names=[])
-
-    def choose(sizes, sketch_size, steps, plain_steps, rank):
-        told.plain_steps.append(plain_steps)
-        told.ranks.append(rank)
-        return told.names.pop(0)
-
-    monkeypatch.setattr(sksparsenn._solvers.choice, "choose_solver", choose)
-    return told
-
-
-def test_predicted_plain_steps_grow_like_one_over_the_root_of_the_strength(asked):
-    jacobian, _ = jacobians(20, 3, 10, 1, seed=0)
-    solver = AutomaticSolver(lambda name: Solver(name, 12), 4.0, on_path=True)
-    asked.names = ["cg", "cg", "cholesky", "cg", "cg"]
-    solver.refresh(jacobian, 9.0)
-    assert asked.plain_steps == [10]  # nothing has been counted
-    solver.step(None, None, 4.0)  # 12 steps at a strength that damping has changed
-    for strength in (1.0, 16.0):
-        solver.refresh(jacobian, strength)
-    assert asked.plain_steps[1:] == pytest.approx([24.0, 6.0])
-    solver.step(None, None, 1e-6)  # by Cholesky, which tells nothing of plain steps
-    solver.refresh(jacobian, 4.0)
-    assert asked.plain_steps[3] == pytest.approx(12.0)
-    solver.step(None, None, 0.25)
-    solver.refresh(jacobian, 1.0)
-    assert asked.plain_steps[4] == pytest.approx(6.0)
-
-
-def test_a_constant_ridge_never_asks_for_plain_steps(asked):
-    jacobian, _ = jacobians(20, 3, 10, 1, seed=0)
-    solver = AutomaticSolver(lambda name: Solver(name, 12), 4.0)
-    asked.names = ["nystrom", "cg", "cholesky"]
-    for strength in (1e6, 1.0, 1e-6):
-        solver.refresh(jacobian, strength)
-        solver.step(None, None, strength)
-    assert asked.plain_steps == [None, None, None]
-    assert asked.ranks == [64, 320, 320]  # the first one, and then that of the solver which was used
-
-
-@pytest.fixture
-def choices(monkeypatch, enough_memory):
+def choices(monkeypatch):
     """The names that the choice has returned."""
     names = []
     monkeypatch.setattr(

@@ -213,7 +213,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     10. With `cv` several networks are trained, each stopped by rows that it leaves out, and
         their mean is returned; the papers train one, to the end.
     11. With ``alpha="auto"`` and more than 65,536 distinct rows, F is at first that of a sample of
-        them, in units of all rows; the sample grows, and the last iterations see all rows.
+        them, in units of all rows; the sample grows, and the last iterations see all rows
+        unless `max_iter` comes first.
 
     References
     ----------

@@ -217,7 +217,8 @@ class SketchedGaussNewtonRegressor(Regression, SketchedGaussNewton):
         their mean is returned; the papers train one, to the end.
     15. The linear part is fitted first; with it, y stands above for what it leaves.
     16. With ``alpha="auto"`` and more than 65,536 distinct rows, F is at first that of a sample of
-        them, in units of all rows; the sample grows, and the last iterations see all rows.
+        them, in units of all rows; the sample grows, and the last iterations see all rows
+        unless `max_iter` comes first.
 
     References
     ----------

@@ -43,7 +43,7 @@ STEPS, SKETCH_STEPS, SAMPLE_STEPS, PLAIN_STEPS = 30, 25, 6, 10
 SERVES = 4
 
 # "sample" is for tables with so many rows for each row of J^T J.
-MANY_ROWS = 16
+WORTH_A_SAMPLE = 16
 
 # The solvers that form no matrix.
 WITHOUT_MATRIX = {"nystrom", "cg"}
@@ -97,7 +97,7 @@ def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RA
         entries = PLAIN_PRODUCT * (padded + 1) if o == 1 else PLAIN_PRODUCT_OF_OUTPUTS * (padded + 2 * o)
         plain["cg"] = plain_steps * (PLAIN_STEP + pairs * entries + PLAIN_ENTRY * m * padded)
     factor = FACTOR_FLOP / 3 * order**3 + ENTRY * order**2
-    if plain_steps is not None and n * o >= MANY_ROWS * m * d and order > SMALL_ORDER:
+    if plain_steps is not None and n * o >= WORTH_A_SAMPLE * m * d and order > SMALL_ORDER:
         sampled = SAMPLE_MOMENT / MOMENT * OVERSAMPLING * m * d / (n * o)
         plain["sample"] = sampled * assembly + factor + SAMPLE_STEPS * (product + TRIANGLES * order**2)
     factors = (2 * QR_FLOP * sketch_size + 2 / 3 * UPDATE_FLOP) * order**3

@@ -18,6 +18,9 @@ from sksparsenn._utils.memory import require_memory
 # Rows that are drawn, as a multiple of the order of J^T J.
 OVERSAMPLING = 4
 
+# Where rows are so uneven that those drawn have less than this part of the squares due to them, all are taken.
+LEAST_PART = 0.25
+
 
 class RowSampleSolver(PreconditionedSolver):
     """Solves the system in J^T J with the factor of the matrix of some rows as preconditioner.
@@ -46,8 +49,11 @@ class RowSampleSolver(PreconditionedSolver):
             self.matrix = np.empty((size, size))
         n_rows = min(-(-OVERSAMPLING * size // J.n_outputs), len(J.X))
         rows = np.sort(self.random_state.permutation(len(J.X))[:n_rows])
+        squares = np.square(J.root)
+        if squares[rows].sum() < LEAST_PART * squares.sum() * n_rows / len(J.X):
+            rows = np.arange(len(J.X))
         NormalSystem(J.part(rows)).fill(self.matrix)
-        self.growth = np.square(J.root).sum() / np.square(J.root[rows]).sum()
+        self.growth = squares.sum() / squares[rows].sum()
         self.diagonal, self.strength = self.matrix.diagonal().copy(), np.nan
 
     def factor(self, strength):

@@ -40,8 +40,8 @@ class EarlyStopping:
 
     @property
     def loss(self):
-        """The mean loss of the network that was scored last."""
-        return float(self.mean_loss(self.outputs))
+        """The mean loss of the network that was scored last; infinite if its outputs overflow."""
+        return float(self.mean_loss(self.outputs)) if np.isfinite(self.outputs).all() else np.inf
 
     def hurry(self, least_tol, divisor):
         """From here on, ask for gains of at least that share, with a part of the patience that was asked for."""

@@ -29,6 +29,10 @@ FIRST_ROWS, FACTOR = 1 << 13, 2
 # The sample grows once all rows would save more than this share of the loss held out.
 LARGEST_GAIN = 0.01
 
+# Where weights are so uneven that a sample has less than this part of the weight due to its rows, chance decides too
+# much, and all rows are taken.
+LEAST_PART = 0.25
+
 # An iteration on many rows has to close this share of what the best score lacks, and a part of the patience is enough,
 # since scores on so many rows owe little to chance: by what it is divided on a sample, and on all rows.
 WORTH, ON_SAMPLE, ON_ALL = 3e-3, 5, 3
@@ -59,11 +63,12 @@ class GrowingRows:
         return len(self.ends)
 
     def problem(self, n_rows, W):
-        """Return the problem of the first so many distinct rows and of all that are equal to them."""
-        if n_rows >= len(self):
+        """Return the problem of the first so many distinct rows and of all that are equal to them, or of all rows."""
+        rows = np.sort(self.order[: self.ends[min(n_rows, len(self)) - 1]])
+        share = float(self.weights[rows].sum() / self.weights.sum())
+        if n_rows >= len(self) or share < LEAST_PART * len(rows) / len(self.order):
             return self.make_problem(slice(None), 1.0, W)
-        rows = np.sort(self.order[: self.ends[n_rows - 1]])
-        return self.make_problem(rows, float(self.weights[rows].sum() / self.weights.sum()), W)
+        return self.make_problem(rows, share, W)
 
     def hurry(self, early_stopping, problem):
         """Let training on this problem wait no longer than its iterations are worth."""
@@ -71,7 +76,9 @@ class GrowingRows:
 
     def go_on_from(self, problem, state, early_stopping):
         """Return the weights from which training goes on with more rows, `state.n_rows` of them; None if these stay."""
-        if state.stop_reason == "validation" and problem.share < 1:
+        if problem.share == 1:
+            return None
+        if state.stop_reason == "validation":
             # Chance hides the sign of a small gain, and rows to validate on may be easier than others.
             state.n_rows, state.stop_reason, early_stopping.waited = len(self), "max_iter", 0
             state.n_steps, state.last_step = early_stopping.best_iteration, 0.0
