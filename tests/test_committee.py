@@ -1,6 +1,5 @@
 """Committees: networks that each leave out a fold, whose mean is one network."""
 
-
 import numpy as np
 import pytest
 import sklearn
@@ -175,9 +174,7 @@ def test_a_row_of_weight_two_is_a_row_twice(name):
     repeated = clone(model).fit(X[again], y[again])
     assert_agree(weighted, repeated, X)
     largest = np.abs(weighted.cv_prediction_).max()
-    np.testing.assert_allclose(
-        repeated.cv_prediction_, weighted.cv_prediction_[again], rtol=1e-7, atol=1e-7 * largest
-    )
+    np.testing.assert_allclose(repeated.cv_prediction_, weighted.cv_prediction_[again], rtol=1e-7, atol=1e-7 * largest)
     unweighted = clone(model).fit(X, y)
     assert np.abs(predictions(unweighted, X) - predictions(weighted, X)).max() > 1e-3  # weights count
 

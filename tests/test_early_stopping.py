@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksparsenn._estimators.targets import Numbers
-from sksparsenn._training.early_stopping import EarlyStopping
+from sksparsenn._training.early_stopping import EarlyStopping, HeldOutRows
 
 MODELS = {
     "gd": SparseShiftedReLURegressor(100, shift=0.8, max_iter=40, random_state=0),
@@ -99,9 +99,7 @@ def test_training_stops_when_the_score_no_longer_rises(name):
     best = np.maximum.accumulate(scores)[-6:-1]
     perfect = 0 if is_classifier(model) else 1
     assert (scores[-5:] <= best + 1e-3 * (perfect - best)).all()
-    np.testing.assert_array_equal(
-        model.validation_scores_[1:][~counts[1:]], model.validation_scores_[:-1][~counts[1:]]
-    )
+    np.testing.assert_array_equal(model.validation_scores_[1:][~counts[1:]], model.validation_scores_[:-1][~counts[1:]])
     assert score_of(model, *table(model, 500, seed=3)) > score_of(never, *table(model, 500, seed=3))
 
 
@@ -209,7 +207,7 @@ def test_outputs_that_overflow_score_worst():
         def __init__(self, *outputs):
             self.outputs = np.array(outputs)
 
-    stopping = EarlyStopping(None, np.sum, 9.0, Outputs(), 0.0, 2)
+    stopping = EarlyStopping(HeldOutRows(Outputs(), np.sum), 9.0, 0.0, 2)
     assert not stopping.reached(Network(np.nan, 1.0))
     assert not stopping.reached(Network(1.0, 2.0))
     assert not stopping.reached(Network(np.inf, 1.0))
@@ -279,10 +277,10 @@ def test_the_score_on_rows_held_out_is_the_r2_of_scikit_learn(unit, weighted):
 
 
 def test_hurry_takes_a_part_of_what_was_asked_for_each_time():
-    stopping = EarlyStopping(None, np.sum, 9.0, None, 1e-4, 10)
+    stopping = EarlyStopping(HeldOutRows(None, np.sum), 9.0, 1e-4, 10)
     for divisor, patience in ((5, 2), (3, 3), (20, 1)):
         stopping.hurry(3e-3, divisor)
         assert (stopping.tol, stopping.n_iter_no_change) == (3e-3, patience)
-    patient = EarlyStopping(None, np.sum, 9.0, None, 0.1, 10)
+    patient = EarlyStopping(HeldOutRows(None, np.sum), 9.0, 0.1, 10)
     patient.hurry(3e-3, 5)
     assert patient.tol == 0.1

@@ -1,6 +1,5 @@
 """Folds: which rows each network of a committee leaves out."""
 
-
 import numpy as np
 import pytest
 from committees import (

@@ -113,6 +113,7 @@ def test_features_in_chunks(diabetes, monkeypatch):
     whole, searched = features.transform(diabetes[0]), []
     firing = Candidates.firing
     monkeypatch.setattr("sksparsenn.ntk._features.PAIRS_AT_ONCE", 120)
+
     def counted(candidates, *args):
         searched.append(len(candidates.points))
         return firing(candidates, *args)

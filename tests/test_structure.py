@@ -27,6 +27,7 @@ LEVELS = {
     "_estimators": 7,
     "ntk": 8,
     "inspection": 8,
+    "dask": 8,
     "__init__": 9,
 }
 MOST_ARGUMENTS = 8

@@ -27,6 +27,7 @@ from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import require_training_memory
 from sksparsenn._training.resuming import recalled_random_state
+from sksparsenn._training.side_by_side import threads_worth
 from sksparsenn._utils.range import (
     aligned,
     aligned_table,
@@ -206,9 +207,8 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
 
     def _new_network(self, start, activation, random_state):
         """Return a network to start from; the ridge pulls towards its weights."""
-        n_outputs = start.y.shape[1]
         weights, signs = initial_weights(
-            self.width, start.samples.n_features, n_outputs, self.init, random_state, start.samples.dtype
+            self.width, start.samples.n_features, start.n_outputs, self.init, random_state, start.samples.dtype
         )
         return Network(padded_rows(weights), signs, *activation, float(self.output_scale)), weights
 
@@ -241,6 +241,10 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         known = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
         self.cv_score_ = self._cv_score(start.rows.part(known), self.cv_prediction_[known])
 
+    def _n_threads(self, start):
+        """Return how many networks to train at a time."""
+        return threads_worth(len(start.members), len(start.samples) * self.width)
+
     def _line(self, described):
         """Return a function that makes of all trainings the line to print after an iteration; None if there is none."""
         if not self.verbose:
@@ -272,8 +276,7 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
 
     def _require_room_for_predictions(self, start, kept):
         """Refuse weights whose predictions might not fit into their precision."""
-        units = self._units()
-        largest = np.abs(units.inverse(start.y)).max()
+        units, largest = self._units(), start.largest_target
         for member, weights in zip(start.members, kept, strict=True):
             require_room(member.network._replace(weights=weights), units, largest)
 

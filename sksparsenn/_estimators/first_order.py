@@ -14,7 +14,7 @@ from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._search.work import Work
 from sksparsenn._training.averages import AVERAGES
-from sksparsenn._training.batches import BatchSampler, SinglePass
+from sksparsenn._training.batches import AllRows, BatchSampler, SinglePass
 from sksparsenn._training.descent import Options, State, descend
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
@@ -100,27 +100,31 @@ class SparseShiftedReLU(BaseShiftedReLU):
             continues, in_batches = self._continues(), self.solver == "sgd"
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
             start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
-            options = self._options(self._clipped_batch_size(min(len(member.y) for member in start.members)))
-            trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
-
-            # Search, forward, loss, step, maintain.
-            progress = Progress(
-                self, X, y, sample_weight, self.max_iter,
-                lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
-                self._line(described),
-            )  # fmt: skip
-            train_all(trainings, progress, len(start.samples) * self.width)
-
-            # Store.
-            kept = [training.kept_weights for training in trainings]
-            self._require_room_for_predictions(start, kept)
-            self._warn(trainings, trainings[0].state.loss_curve)
-            self._store(start, trainings, kept)
-            self._store_cross_validation(start)
-            vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
-            self._training = self._memory(start, trainings, kept) if self.warm_start else {}
-            progress.end()
+            self._train(start, X, y, sample_weight)
         return self
+
+    def _train(self, start, X, y, sample_weight):
+        """Train the networks of `start`, and store what came out; X, y and weights, as they came, are for callbacks."""
+        options = self._options(self._clipped_batch_size(start.fewest_rows))
+        trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
+
+        # Search, forward, loss, step, maintain.
+        progress = Progress(
+            self, X, y, sample_weight, self.max_iter,
+            lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
+            self._line(described),
+        )  # fmt: skip
+        train_all(trainings, progress, self._n_threads(start))
+
+        # Store.
+        kept = [training.kept_weights for training in trainings]
+        self._require_room_for_predictions(start, kept)
+        self._warn(trainings, trainings[0].state.loss_curve)
+        self._store(start, trainings, kept)
+        self._store_cross_validation(start)
+        vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
+        self._training = self._memory(start, trainings, kept) if self.warm_start else {}
+        progress.end()
 
     def _training_of(self, member, loss, options):
         """Return the training of a network."""
@@ -135,7 +139,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
         average.begin(member.random_state)
         if member.memory:
             take_up_units(state, problem, options)
-        draw = BatchSampler(problem, options.batch_size, member.random_state)
+        in_batches = options.batch_size is not None
+        draw = BatchSampler(problem, options.batch_size, member.random_state) if in_batches else AllRows(problem)
         iterations = descend(state, options, draw, average, stopping, member.early_stopping)
         return FirstOrderTraining(iterations, state, member, problem, parts=parts)
 
@@ -216,7 +221,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if self.solver != "sgd" or self.batch_size <= largest:
             return self.batch_size
         why = f"which is enough for {n_samples} distinct samples"
-        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=5)
+        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=6)
         return largest
 
     def _options(self, batch_size, stream=False):
@@ -235,7 +240,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         vars(self).update(self._fitted(start.members, kept))
         states, problem = [training.state for training in trainings], trainings[0].problem
         self._weight_seen = problem.total_weight
-        self.search_ = problem.search.name
+        self.search_ = problem.search_name
         self.learning_rate_ = float(np.mean([state.learning_rate for state in states]))
         for name in ("loss_curve", "firing_fraction_curve"):
             setattr(self, f"{name}_", joined([np.array(getattr(state, name)) for state in states], "mean"))

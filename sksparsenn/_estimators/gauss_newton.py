@@ -105,32 +105,36 @@ class SketchedGaussNewton(BaseShiftedReLU):
             continues = self._continues()
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
             start = self._start(X, y, weighting, held_out, in_batches=False, continues=continues)
-            # The objective is computed in units of the weights where these are so small or large that squares are out
-            # of range, and damping out of proportion.
-            unit = float(unit_of(start.table.weights.mean(), ordinary=32))
-            options = Options(self.damping == "adaptive", ridge_of(self.alpha), self.max_iter, self.tol, unit)
-            trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
-
-            # Search, forward, loss, step, maintain.
-            progress = Progress(
-                self, X, y, sample_weight, self.max_iter,
-                lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
-                self._line(described),
-            )  # fmt: skip
-            train_all(trainings, progress, len(start.samples) * self.width)
-
-            # Store.
-            kept = [training.kept_weights for training in trainings]
-            self._require_room_for_predictions(start, kept)
-            self._warn(trainings, np.append(trainings[0].curve("objective"), trainings[0].state.objective))
-            vars(self).update(self._fitted(start.members, kept))
-            self._store_history(trainings, unit)
-            self._store_validation(trainings)
-            self._store_alpha(trainings)
-            self._store_cross_validation(start)
-            self._training = self._memory(start, trainings, kept) if self.warm_start else {}
-            progress.end()
+            self._train(start, X, y, sample_weight)
         return self
+
+    def _train(self, start, X, y, sample_weight):
+        """Train the networks of `start`, and store what came out; X, y and weights, as they came, are for callbacks."""
+        # The objective is computed in units of the weights where these are so small or large that squares are out of
+        # range, and damping out of proportion.
+        unit = float(unit_of(start.mean_weight, ordinary=32))
+        options = Options(self.damping == "adaptive", ridge_of(self.alpha), self.max_iter, self.tol, unit)
+        trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
+
+        # Search, forward, loss, step, maintain.
+        progress = Progress(
+            self, X, y, sample_weight, self.max_iter,
+            lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
+            self._line(described),
+        )  # fmt: skip
+        train_all(trainings, progress, self._n_threads(start))
+
+        # Store.
+        kept = [training.kept_weights for training in trainings]
+        self._require_room_for_predictions(start, kept)
+        self._warn(trainings, np.append(trainings[0].curve("objective"), trainings[0].state.objective))
+        vars(self).update(self._fitted(start.members, kept))
+        self._store_history(trainings, unit)
+        self._store_validation(trainings)
+        self._store_alpha(trainings)
+        self._store_cross_validation(start)
+        self._training = self._memory(start, trainings, kept) if self.warm_start else {}
+        progress.end()
 
     def _training_of(self, member, loss, options):
         """Return the training of a network."""
@@ -193,11 +197,11 @@ class SketchedGaussNewton(BaseShiftedReLU):
         for name, how in CURVES.items():
             curve = joined([training.curve(name) for training in trainings], how)
             setattr(self, f"{name}_curve_", curve * unit if name in ("objective", "damping") else curve)
-        total_weight = np.mean([training.member.weights.sum() for training in trainings])
+        total_weight = unit * np.mean([training.problem.total_weight for training in trainings])
         self.loss_curve_ = self.objective_curve_ / total_weight
         self.objective_ = float(np.mean([training.state.objective for training in trainings])) * unit
         self.n_iter_ = len(self.objective_curve_)
-        self.search_, self.solver_ = trainings[0].problem.search.name, trainings[0].solver.name
+        self.search_, self.solver_ = trainings[0].problem.search_name, trainings[0].solver.name
         self.stop_reason_ = self._stop_reason(trainings)
 
     def _store_alpha(self, trainings):

@@ -109,6 +109,21 @@ class Start(NamedTuple):
         return float(np.abs(self.table.encoded).max())
 
     @property
+    def mean_weight(self):
+        """The mean of the weights in the objective."""
+        return self.table.weights.mean()
+
+    @property
+    def fewest_rows(self):
+        """The number of rows of the network that trains on the fewest."""
+        return min(len(member.y) for member in self.members)
+
+    @property
+    def n_outputs(self):
+        """The number of outputs of a network."""
+        return self.y.shape[1]
+
+    @property
     def n_networks(self):
         """The number of networks to train."""
         return 1 if self.folds is None else len(self.folds)

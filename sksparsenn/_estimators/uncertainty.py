@@ -28,23 +28,37 @@ class Spread(NamedTuple):
     @classmethod
     def fit(cls, residuals, spreads, weights):
         """Return the variance of greatest normal likelihood of residuals, where networks have these spreads."""
-        shares = weights / weights.sum()
-        squares, mean_spread = residuals**2, float(shares @ spreads)
-        noise = float(shares @ squares)
+        total = weights.sum()
+        noise, mean_spread = moments_of_spread(residuals, spreads, weights) / total
         if not noise > 0 or not mean_spread > 0:
             return cls(noise, noise, 0.0)
-        best = np.inf, None
-        for growth in GROWTHS / mean_spread:
-            factors = 1 + growth * spreads
-            least = float(shares @ (squares / factors))
-            minus_likelihood = np.log(least) + float(shares @ np.log(factors))
-            if minus_likelihood < best[0]:
-                best = minus_likelihood, cls(noise, least, least * growth)
-        return best[1]
+        growths = GROWTHS / mean_spread
+        return cls.of_sums(noise, growths, sums_of_growths(residuals, spreads, weights, growths) / total)
+
+    @classmethod
+    def of_sums(cls, noise, growths, means):
+        """Return the variance of greatest likelihood, from the means of `sums_of_growths`."""
+        least, logarithms = means
+        best = (np.log(least) + logarithms).argmin()
+        return cls(float(noise), float(least[best]), float(least[best] * growths[best]))
 
     def variance(self, spreads):
         """Return the predictive variance where networks have these spreads."""
         return np.sqrt(self.noise * (self.least + self.slope * spreads))
+
+
+def moments_of_spread(residuals, spreads, weights):
+    """Return the weighted sums of squared residuals and of spreads."""
+    return np.array([float(weights @ residuals**2), float(weights @ spreads)])
+
+
+def sums_of_growths(residuals, spreads, weights, growths):
+    """Return, with f = 1 + growth * spread, the weighted sums of residual^2 / f and of ln f for each growth."""
+    squares, sums = weights * residuals**2, np.empty((2, len(growths)))
+    for place, growth in enumerate(growths):
+        factors = 1 + growth * spreads
+        sums[:, place] = float((squares / factors).sum()), float(weights @ np.log(factors))
+    return sums
 
 
 class Residuals(NamedTuple):

@@ -10,7 +10,7 @@ from sksparsenn._estimators.folds import checked_groups, given_folds, make_folds
 from sksparsenn._estimators.held_out import checked_samples, checked_targets, split
 from sksparsenn._estimators.start import Validation
 from sksparsenn._search.choice import make_validation_search
-from sksparsenn._training.early_stopping import EarlyStopping
+from sksparsenn._training.early_stopping import EarlyStopping, HeldOutRows
 from sksparsenn._utils.range import aligned_table
 
 
@@ -101,8 +101,8 @@ class Validating:
         samples, encoded, weights, offsets, are_fold = validation
         search = make_validation_search(samples, network.weights, network.threshold, in_batches=in_batches)
         score, mean_loss = targets.scorer(encoded, weights, are_fold), targets.mean_loss(encoded, weights)
-        patience = self.tol, self.n_iter_no_change
-        return EarlyStopping(samples, score, targets.perfect_score, search, *patience, offsets, mean_loss)
+        held_out = HeldOutRows(search, score, offsets, mean_loss)
+        return EarlyStopping(held_out, targets.perfect_score, self.tol, self.n_iter_no_change)
 
     def _store_validation(self, trainings):
         """Store what early stopping saw, if it was used; else no such attributes."""

@@ -5,6 +5,9 @@ import numpy as np
 # Odd multipliers and shifts of the finaliser of SplitMix64 [Steele, Lea and Flood 2014].
 INCREMENT, FIRST_MULTIPLIER, SECOND_MULTIPLIER = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
+# All numbers of 64 bits are less.
+EVERYTHING = 1 << 64
+
 
 def row_keys(X):
     """Return for each row of a dense table a number of 64 bits, the same for equal rows, and else as if by chance."""
@@ -20,10 +23,20 @@ def drawn_order(keys, seed):
 
     The first of the distinct rows are a random sample of them, and those of a smaller sample are among them.
     """
-    keys = _mixed(keys ^ np.uint64(seed))
+    keys = mixed(keys, seed)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     return order, np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, len(keys))
+
+
+def chosen_by_chance(keys, limit, seed):
+    """Return which rows are in a random sample of a share of the distinct ones, `limit` / EVERYTHING."""
+    return np.ones(len(keys), dtype=bool) if limit >= EVERYTHING else mixed(keys, seed) < np.uint64(limit)
+
+
+def mixed(keys, seed):
+    """Return other keys, the same for equal ones, that look as if drawn anew for every seed."""
+    return _mixed(keys ^ np.uint64(seed))
 
 
 def _mixed(keys):

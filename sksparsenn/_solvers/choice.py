@@ -22,7 +22,6 @@ the same on every machine with enough memory.
 """
 
 from math import sqrt
-from typing import NamedTuple
 
 from sksparsenn._solvers.nystrom import FIRST_RANK
 from sksparsenn._solvers.row_sample import OVERSAMPLING
@@ -50,27 +49,6 @@ WITHOUT_MATRIX = {"nystrom", "cg"}
 
 # A matrix of this order is factored in the time of a few steps, and to all digits.
 SMALL_ORDER = 200
-
-
-class Sizes(NamedTuple):
-    """The sizes from which the model computes times."""
-
-    n_samples: int
-    n_features: int
-    n_outputs: int
-    n_neurons: int
-    n_pairs: int
-
-    @classmethod
-    def of(cls, jacobian):
-        """Return the sizes of a Jacobian."""
-        n_neurons = len(jacobian.neurons)
-        return cls(len(jacobian.X), jacobian.n_features, jacobian.n_outputs, n_neurons, len(jacobian.samples))
-
-    @property
-    def order(self):
-        """Number of rows of the smaller system."""
-        return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
 
 
 def nanoseconds(sizes, sketch_size, steps=STEPS, plain_steps=None, rank=FIRST_RANK):
@@ -131,9 +109,12 @@ class AutomaticSolver:
     sketch_size : float
     on_path : bool
         Whether the ridge falls along a path: then "cg" is among the solvers.
+    choose : callable
+        Does what `choose_solver` does.
     """
 
-    def __init__(self, make_solver, sketch_size, on_path=False):
+    def __init__(self, make_solver, sketch_size, on_path=False, choose=choose_solver):
+        self.choose = choose
         self.make_solver, self.sketch_size, self.on_path = make_solver, sketch_size, on_path
         self.solvers, self.steps, self.solver = {}, STEPS, None
         self.plain = None
@@ -150,7 +131,7 @@ class AutomaticSolver:
         if self.on_path:
             plain_steps = PLAIN_STEPS if self.plain is None else self.plain / sqrt(strength)
         rank = self.solvers["nystrom"].rank if "nystrom" in self.solvers else FIRST_RANK
-        name = choose_solver(Sizes.of(jacobian), self.sketch_size, self.steps, plain_steps, rank)
+        name = self.choose(jacobian.sizes, self.sketch_size, self.steps, plain_steps, rank)
         if name not in self.solvers:
             self.solvers[name] = self.make_solver(name)
         self.solver = self.solvers[name]

@@ -13,13 +13,14 @@ class CholeskySolver:
     """Forms the matrix once for each Jacobian, and factors it once for each damping."""
 
     name = "cholesky"
+    make_system = staticmethod(smaller_system)
 
     def __init__(self):
         self.matrix = np.empty((0, 0))
 
     def refresh(self, jacobian, strength=None):
         """Form the matrix of a new Jacobian."""
-        self.system = smaller_system(jacobian)
+        self.system = self.make_system(jacobian)
         size = self.system.size
         if len(self.matrix) != size:
             self.matrix = np.empty((0, 0))  # free the old one first

@@ -42,6 +42,23 @@ class WeightedRows(NamedTuple):
     """On sample i fire ``neurons[by_sample[i] : by_sample[i + 1]]``."""
 
 
+class Sizes(NamedTuple):
+    """The sizes that decide what a step costs."""
+
+    n_samples: int
+    n_features: int
+    n_outputs: int
+    n_neurons: int
+    """That fire on some sample."""
+    n_pairs: int
+    """That fire."""
+
+    @property
+    def order(self):
+        """Number of rows of the smaller system."""
+        return min(self.n_samples * self.n_outputs, self.n_neurons * self.n_features)
+
+
 class Jacobian:
     """J at the weights with a given firing pattern: its pattern in both directions, its products, and parts of it.
 
@@ -54,11 +71,13 @@ class Jacobian:
     scale : float
     n_features : int
         Columns of X that are not padding.
+    neurons : int64 ndarray, optional
+        That have columns, among them all that fire; those alone by default.
 
     Attributes
     ----------
     neurons : int64 ndarray of shape (n_neurons,)
-        The neurons that fire on some sample, ascending.  All that follows counts them 0, 1, ...
+        The neurons that fire on some sample, or that were given, ascending.  All that follows counts them 0, 1, ...
     signs : float64 ndarray of shape (n_neurons, n_outputs)
     by_neuron, samples : int64 and int32 ndarrays
         Neuron r fires on ``samples[by_neuron[r] : by_neuron[r + 1]]``, ascending.
@@ -68,10 +87,11 @@ class Jacobian:
         Rows, one for each sample and output, and columns, one for each neuron and feature.
     """
 
-    def __init__(self, firing, X, root, signs, scale, n_features):
-        self.neurons = firing.rows[firing.counts > 0]
+    def __init__(self, firing, X, root, signs, scale, n_features, neurons=None):
+        self.neurons = firing.rows[firing.counts > 0] if neurons is None else neurons
         indptr, self.samples = firing.pairs()
-        self.by_neuron = np.append(indptr[self.neurons], indptr[-1])
+        # Neurons beyond the last that is listed have no pairs.
+        self.by_neuron = indptr[np.minimum(np.append(self.neurons, len(indptr)), len(indptr) - 1)]
         self.by_sample, self.neurons_of_sample = transpose_lists(self.by_neuron, self.samples, len(X))
         self.signs = np.ascontiguousarray(signs[self.neurons])
         self._set_rows(X, root, float(scale), n_features)
@@ -85,6 +105,11 @@ class Jacobian:
         self.lists_of_neurons = Lists.from_compressed(self.by_neuron, self.samples)
         self.lists_of_samples = Lists.from_compressed(self.by_sample, self.neurons_of_sample)
         self._factor, self._ones = self.scale * root[:, None], np.ones((len(X), 1))
+
+    @property
+    def sizes(self):
+        """The `Sizes` of J."""
+        return Sizes(len(self.X), self.n_features, self.n_outputs, len(self.neurons), len(self.samples))
 
     def part(self, samples):
         """Return the rows of J of some samples, ascending, with the same columns."""

@@ -41,20 +41,25 @@ class RowSampleSolver(PreconditionedSolver):
 
     def build(self):
         """Form the matrix of rows drawn at random, in proportion to all rows."""
-        J, size = self.system.jacobian, self.system.size
+        size = self.system.size
         if len(self.matrix) != size:
             self.matrix = np.empty((0, 0))  # free the old one first
             purpose = f"the matrix of a sample of rows, of order {size} (solver='sample')"
             require_memory(8 * size**2, purpose, "use solver='nystrom' or lower width")
             self.matrix = np.empty((size, size))
+        self.growth = self.fill_matrix()
+        self.diagonal, self.strength = self.matrix.diagonal().copy(), np.nan
+
+    def fill_matrix(self):
+        """Form the matrix of a sample of rows; return by what to multiply it."""
+        J, size = self.system.jacobian, self.system.size
         n_rows = min(-(-OVERSAMPLING * size // J.n_outputs), len(J.X))
         rows = np.sort(self.random_state.permutation(len(J.X))[:n_rows])
         squares = np.square(J.root)
         if squares[rows].sum() < LEAST_PART * squares.sum() * n_rows / len(J.X):
             rows = np.arange(len(J.X))
         NormalSystem(J.part(rows)).fill(self.matrix)
-        self.growth = squares.sum() / squares[rows].sum()
-        self.diagonal, self.strength = self.matrix.diagonal().copy(), np.nan
+        return squares.sum() / squares[rows].sum()
 
     def factor(self, strength):
         """Factor the damped matrix, unless its factor is at hand."""

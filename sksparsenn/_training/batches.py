@@ -3,18 +3,29 @@
 import numpy as np
 
 
+class AllRows:
+    """Draws all samples for each step."""
+
+    n_batches = 1
+
+    def __init__(self, problem):
+        self.problem = problem
+
+    def __call__(self):
+        """Return the problem of all samples."""
+        return self.problem
+
+
 class BatchSampler:
     """Draws batches with replacement, a sample with probability equal to its share of the weight."""
 
     def __init__(self, problem, batch_size, random_state):
         self.problem, self.batch_size, self.random_state = problem, batch_size, random_state
-        self.n_batches = 1 if batch_size is None else max(1, round(len(problem) / batch_size))
+        self.n_batches = max(1, round(len(problem) / batch_size))
         self.cumulated = np.cumsum(problem.weights)
 
     def __call__(self):
         """Return the problem of the next batch."""
-        if self.batch_size is None:
-            return self.problem
         places = self.random_state.uniform(size=self.batch_size) * self.cumulated[-1]
         samples, times = np.unique(np.searchsorted(self.cumulated, places), return_counts=True)
         return self.problem.batch(samples, times / self.batch_size)

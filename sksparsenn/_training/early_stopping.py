@@ -6,42 +6,68 @@ import numpy as np
 LITTLE = 1e-2
 
 
-class EarlyStopping:
-    """Scores networks on validation rows and remembers the best.
+class HeldOutRows:
+    """Rows held out, which score networks.
 
     Parameters
     ----------
-    samples : ndarray
-        Validation rows on the sphere.
-    score : callable
-        Of the network's outputs on them: the larger the better.
-    perfect : float
-        The score of a network that makes no error.
     search : Search
         Finds who fires on them; it must not need to follow moves.
-    tol, n_iter_no_change
-        Training should stop when this many iterations in a row have not brought the score closer
-        to the perfect one, by a share tol of what the best lacks, or of LITTLE if it lacks less.
+    score : callable
+        Of the network's outputs on them: the larger the better.
     offsets : ndarray, optional
         What is added to the outputs.
     mean_loss : callable, optional
         Of the outputs, for who asks for the `loss`.
     """
 
-    remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
+    def __init__(self, search, score, offsets=None, mean_loss=None):
+        self.search, self.score, self.offsets, self.mean_loss = search, score, offsets, mean_loss
+        self.outputs = None
 
-    def __init__(self, samples, score, perfect, search, tol, n_iter_no_change, offsets=None, mean_loss=None):
-        self.samples, self.score, self.perfect, self.search = samples, score, perfect, search
-        self.tol, self.n_iter_no_change = self.asked = tol, n_iter_no_change
-        self.offsets = offsets
-        self.scores, self.waited = [], 0
-        self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
-        self.mean_loss, self.outputs = mean_loss, None
+    def outputs_of(self, network):
+        """Return the outputs of a network on the rows."""
+        candidates, _ = self.search.candidates(network.weights)
+        firing, outputs = candidates.forward(network)
+        self.search.learn(firing)
+        return outputs if self.offsets is None else outputs + self.offsets
+
+    def score_of(self, network):
+        """Return the score of a network; outputs that overflow score worst."""
+        self.outputs = self.outputs_of(network)
+        return float(self.score(self.outputs)) if np.isfinite(self.outputs).all() else -np.inf
 
     @property
     def loss(self):
         """The mean loss of the network that was scored last; infinite if its outputs overflow."""
         return float(self.mean_loss(self.outputs)) if np.isfinite(self.outputs).all() else np.inf
+
+
+class EarlyStopping:
+    """Remembers the best of the networks that it sees, by their scores on rows held out.
+
+    Parameters
+    ----------
+    held_out : HeldOutRows or SummedHeldOutRows
+    perfect : float
+        The score of a network that makes no error.
+    tol, n_iter_no_change
+        Training should stop when this many iterations in a row have not brought the score closer
+        to the perfect one, by a share tol of what the best lacks, or of LITTLE if it lacks less.
+    """
+
+    remembered = "scores", "best_score", "best_iteration", "best_weights", "waited"
+
+    def __init__(self, held_out, perfect, tol, n_iter_no_change):
+        self.held_out, self.perfect = held_out, perfect
+        self.tol, self.n_iter_no_change = self.asked = tol, n_iter_no_change
+        self.scores, self.waited = [], 0
+        self.best_score, self.best_iteration, self.best_weights = -np.inf, 0, None
+
+    @property
+    def loss(self):
+        """The mean loss of the network that was scored last; infinite if its outputs overflow."""
+        return self.held_out.loss
 
     def hurry(self, least_tol, divisor):
         """From here on, ask for gains of at least that share, with a part of the patience that was asked for."""
@@ -56,14 +82,8 @@ class EarlyStopping:
         if self.scores and not changed:
             self.scores.append(self.scores[-1])
             return False
-        candidates, _ = self.search.candidates(network.weights)
-        firing, outputs = candidates.forward(network)
-        self.search.learn(firing)
-        if self.offsets is not None:
-            outputs = outputs + self.offsets
-        self.outputs = outputs
-        # Weights that overflow score worst; divergence is detected by the training loss.
-        score = float(self.score(outputs)) if np.isfinite(outputs).all() else -np.inf
+        # Divergence is detected by the training loss.
+        score = self.held_out.score_of(network)
         self.scores.append(score)
         lacks = self.perfect - self.best_score
         needed = self.tol * max(lacks, LITTLE) if np.isfinite(lacks) else 0.0

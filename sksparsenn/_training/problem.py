@@ -46,6 +46,9 @@ class KernelUnit(NamedTuple):
     silent: float
     """The sum of p_i over the samples on which no neuron fires."""
 
+    def __add__(self, other):
+        return KernelUnit(self.total + other.total, max(self.largest, other.largest), self.silent + other.silent)
+
 
 class LinearModel(NamedTuple):
     """The misfit near some weights while nobody's firing changes: 1/2 ||J u - residuals||^2 + constant for a step u.
@@ -93,6 +96,11 @@ class Problem:
     def __len__(self):
         return len(self.targets)
 
+    @property
+    def search_name(self):
+        """The name of the search."""
+        return self.search.name
+
     def batch(self, chosen, weights):
         """Return the problem of some of the samples, with these weights; the search is shared."""
         offsets = None if self.offsets is None else self.offsets[chosen]
@@ -123,9 +131,23 @@ class Problem:
     def descend(self, evaluation, anchor, velocity, step):
         """Move the weights of the network and the velocity, in place, by one `Step` down the gradient of the misfit."""
         network = evaluation.network
+        evaluation.firing.descend(network.weights, anchor, velocity, self._slopes(evaluation), network.signs, step)
+
+    def gradient(self, evaluation):
+        """Return the gradient of the misfit in the weights over the scale of the network, padded as they are."""
+        return self._of_all_neurons(evaluation, self._slopes(evaluation))
+
+    def _slopes(self, evaluation):
+        """Return p_i times the derivative of the loss in f(x_i)."""
         slopes = self.weights[:, None] * self.loss.derivative(evaluation.outputs, self.targets)
-        residuals = slopes.astype(network.weights.dtype)
-        evaluation.firing.descend(network.weights, anchor, velocity, residuals, network.signs, step)
+        return slopes.astype(evaluation.network.weights.dtype)
+
+    def _of_all_neurons(self, evaluation, v):
+        """Return J^T v / scale, in double precision, with a row for each neuron of the network."""
+        network, firing = evaluation.network, evaluation.firing
+        gradient = np.zeros(network.weights.shape)
+        gradient[firing.rows] = firing.gradient(np.ascontiguousarray(v), network.signs)
+        return gradient
 
     def curvature_product(self, evaluation, v):
         """Return D J J^T D v, with D the square roots of p_i and J the Jacobian of the outputs in the weights.
@@ -135,6 +157,18 @@ class Problem:
         """
         root, network = self.roots(v.dtype), evaluation.network
         return root * evaluation.firing.kernel_product(np.ascontiguousarray(root * v), network.signs, network.scale)
+
+    def curvature_of_weights(self, evaluation, U):
+        """Return sum_i p_i J_i^T J_i U / scale, for a padded row of U for each neuron."""
+        network = evaluation.network
+        U = np.ascontiguousarray(U, dtype=network.weights.dtype)
+        outputs = evaluation.firing.linear_outputs(U, network.signs, network.scale)
+        return self._of_all_neurons(evaluation, self.roots(U.dtype) ** 2 * outputs)
+
+    def start_in_weights(self, evaluation, outputs):
+        """Return sum_i p_i J_i^T v / scale, for the same v, a number for each output, of all samples."""
+        dtype = evaluation.network.weights.dtype
+        return self._of_all_neurons(evaluation, self.roots(dtype) ** 2 * np.asarray(outputs, dtype=dtype))
 
     def roots(self, dtype):
         """Return the square roots of p_i, as a column."""
@@ -168,15 +202,15 @@ class Problem:
         """Return the diagonal of the tangent kernel J J^T, for one output."""
         return evaluation.firing.kernel_diagonal(evaluation.network.scale)
 
-    def linearise(self, evaluation):
-        """Return the `LinearModel` of the misfit at these weights."""
+    def linearise(self, evaluation, neurons=None):
+        """Return the `LinearModel` of the misfit at these weights, with columns for these neurons or all that fire."""
         network, outputs = evaluation.network, evaluation.outputs
         curvature = self.loss.curvature_of(outputs, self.targets)
         root = np.sqrt(self.weights * curvature)
         slope = self.loss.derivative(outputs, self.targets)
         residuals = -(root[:, None] * (slope / curvature[:, None])).ravel()
         rows, signs, d = self._rows_in_double, network.signs.astype(np.float64), self.samples.n_features
-        jacobian = Jacobian(evaluation.firing, rows, root, signs, network.scale, d)
+        jacobian = Jacobian(evaluation.firing, rows, root, signs, network.scale, d, neurons)
         return LinearModel(jacobian, residuals)
 
     @cached_property

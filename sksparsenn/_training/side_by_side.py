@@ -77,7 +77,12 @@ NEVER = threading.Event()
 _END = object()
 
 
-def train_all(trainings, progress, n_pairs):
+def threads_worth(n_networks, n_pairs):
+    """Return how many networks, with so many pairs (neuron, sample) each, to train at a time."""
+    return min(threads_of(np.inf), n_networks) if n_pairs >= WORTH_SIDE_BY_SIDE else 1
+
+
+def train_all(trainings, progress, n_threads):
     """Run all trainings to their end.
 
     Where `progress` is watched, its methods are called before and after each round, an iteration of every network that
@@ -87,10 +92,9 @@ def train_all(trainings, progress, n_pairs):
     ----------
     trainings : list of Training
     progress : Progress
-    n_pairs : int
-        Pairs (neuron, sample) of a network.
+    n_threads : int
+        Networks to train at a time.
     """
-    n_threads = min(threads_of(np.inf), len(trainings)) if n_pairs >= WORTH_SIDE_BY_SIDE else 1
     run = _run_in_turn if n_threads == 1 else _Threads(n_threads).run
     if not progress.is_watched:
         run(trainings, SLICE, True)

@@ -1,0 +1,151 @@
+"""FutureParts: parts of rows that are futures on a Dask cluster, as they are read and lifted before training.
+
+Functions depend on their arguments alone, so that Dask can compute again what a lost worker held.
+"""
+
+from contextlib import contextmanager
+from functools import reduce
+from operator import add
+from weakref import WeakSet
+
+import numpy as np
+from distributed import CancelledError, get_client, wait
+
+from sksparsenn._utils.parts import Column, Parts, spread
+from sksparsenn._utils.threads import one_thread_here
+
+# So many sums are added up by one task.
+FAN_IN = 8
+
+# Parts for each thread of a worker: enough to give some to a worker that comes later.
+PARTS_PER_THREAD = 2
+
+
+class FutureParts(Parts):
+    """Parts whose values are futures; at the end, `close` lets go of everything.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client):
+        self.client, self.futures, self.homes = client, WeakSet(), []
+
+    def join(self, partitions, is_empty, joined):
+        """Return the column of parts made of partitions, delayed values: those on one worker are put together.
+
+        Parameters
+        ----------
+        partitions : list of Delayed
+        is_empty : callable
+            Of a partition, which then is left out.
+        joined : callable
+            Of several partitions, returns a part.
+        """
+        futures = self.client.compute(partitions)
+        self.futures.update(futures)
+        wait(futures)
+        empty = self.client.gather([self.submit(is_empty, future) for future in futures])
+        futures = [future for future, nothing in zip(futures, empty, strict=True) if not nothing]
+        if not futures:
+            raise ValueError("X holds no row that weighs something: give at least one.")
+        places, of_worker, threads = self.client.who_has(futures), {}, self.workers()
+        for future in futures:
+            of_worker.setdefault(min(places.get(future.key, ()), default=min(threads)), []).append(future)
+        groups = []
+        for worker, mine in of_worker.items():
+            n_parts = min(len(mine), PARTS_PER_THREAD * threads.get(worker, 1))
+            for chosen in np.array_split(np.arange(len(mine)), n_parts):
+                groups.append((worker, [mine[number] for number in chosen]))
+        self.homes = balanced([worker for worker, _ in groups], threads)
+        groups = zip(self.homes, groups, strict=True)
+        return Column([self.submit(joined, *group, home=home) for home, (_, group) in groups])
+
+    def map(self, function, *arguments):
+        homes = zip(self.homes, spread(arguments), strict=True)
+        return Column([self.submit(_on_one_thread, function, *values, home=home) for home, values in homes])
+
+    def sum(self, function, *arguments):
+        summands = self.map(function, *arguments).values
+        while len(summands) > 1:
+            groups = [summands[first : first + FAN_IN] for first in range(0, len(summands), FAN_IN)]
+            summands = [self.submit(_total, *group) if len(group) > 1 else group[0] for group in groups]
+        return summands[0].result()
+
+    def submit(self, function, *arguments, home=None, **options):
+        """Return the future of a task, on that worker if it is there."""
+        placed = {} if home is None else {"workers": [home], "allow_other_workers": True}
+        future = self.client.submit(function, *arguments, pure=False, **placed, **options)
+        self.futures.add(future)
+        return future
+
+    def workers(self):
+        """Return the threads of each worker by its address."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {address: worker["nthreads"] for address, worker in workers.items()}
+
+    def require_alive(self):
+        """Raise CancelledError if what this fit has on the cluster was cancelled."""
+        if any(future.status == "cancelled" for future in list(self.futures)):
+            raise CancelledError("a task of the fit")
+
+    def close(self):
+        """Let go of whatever is left: what no one waits for any more, the cluster forgets."""
+        for future in list(self.futures):
+            future.release()
+        self.futures.clear()
+
+
+def balanced(homes, threads):
+    """Return for each part a worker: its own if that is there and has no more than its due, else the least busy one.
+
+    Parameters
+    ----------
+    homes : list of str
+        The worker of each part.
+    threads : dict
+        The threads of each worker.
+    """
+    per_thread = len(homes) / sum(threads.values())
+    due = {worker: int(np.ceil(number * per_thread)) for worker, number in threads.items()}
+    load, moved, homeless = dict.fromkeys(threads, 0), list(homes), []
+    for part, home in enumerate(homes):
+        if home in load and load[home] < due[home]:
+            load[home] += 1
+        else:
+            homeless.append(part)
+    for part in homeless:
+        worker = min(threads, key=lambda worker: (load[worker] - threads[worker] * per_thread, worker))
+        moved[part], load[worker] = worker, load[worker] + 1
+    return moved
+
+
+@contextmanager
+def parts_on(client):
+    """Give the parts of the client, or of the current one; at the end nothing of them is left on the cluster."""
+    if client is None:
+        try:
+            client = get_client()
+        except ValueError as error:
+            raise ValueError(
+                "there is no Dask client: make one, as in `client = dask.distributed.Client()`, or pass client=."
+            ) from error
+    parts = FutureParts(client)
+    try:
+        yield parts
+    except CancelledError as error:
+        raise RuntimeError("training ended because its tasks were cancelled on the cluster.") from error
+    finally:
+        parts.close()
+
+
+def _on_one_thread(function, *arguments):
+    """Return the value of a function, computed by one thread: others compute other parts."""
+    one_thread_here()
+    with np.errstate(all="ignore"):
+        return function(*arguments)
+
+
+def _total(*summands):
+    return reduce(add, summands)

@@ -1,0 +1,192 @@
+"""The rows that one network trains on, or leaves out, in parts on their workers: problems and scores made of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._samples.drawing import EVERYTHING, chosen_by_chance, mixed
+from sksparsenn._search.choice import make_search, make_validation_search
+from sksparsenn._training.early_stopping import HeldOutRows
+from sksparsenn._training.growing_rows import LEAST_PART, MANY_ROWS, GrowingRows
+from sksparsenn._training.problem import Problem
+from sksparsenn._training.summed_problem import SummedHeldOutRows, SummedProblem, WeightedHeldOutRows
+from sksparsenn._utils.parts import Column, Parts
+
+
+class Draw(NamedTuple):
+    """A random sample of rows: those whose keys, mixed with the seed, lie below the limit."""
+
+    limit: int
+    seed: int
+
+
+ALL_ROWS = Draw(EVERYTHING, 0)
+
+
+class Recipe(NamedTuple):
+    """How to make the problem of a part."""
+
+    network: object
+    """Whose search and precision it is."""
+    loss: object
+    search: str
+    forward_only: bool
+    """Whether the search may serve the forward pass alone, as in first-order training."""
+    divisor: float
+    """Of the weights of rows."""
+    total_weight: float
+
+
+class NetworkRows(NamedTuple):
+    """The rows that a network trains on, and those that it leaves out."""
+
+    parts: Parts
+    lifted: Column
+    trains: np.ndarray
+    leaves_out: np.ndarray | None
+    """For each label, whether the network trains on its rows, and leaves them out."""
+    place: int
+    """Of the network in the committee."""
+
+    def totals(self, draw=ALL_ROWS):
+        """Return the number of rows to train on, of a sample, and their weight."""
+        n_rows, weight = self.parts.sum(totals_of, self.lifted, self.trains, draw)
+        return int(n_rows), float(weight)
+
+    def problem(self, recipe, n_rows, share=1.0, draw=ALL_ROWS):
+        """Return the problem of the rows to train on, or of a sample of them that has this share of their weight."""
+        recipe = recipe._replace(divisor=recipe.divisor * share)
+        problems = self.parts.map(problem_of, self.lifted, self.trains, self.place, draw, recipe)
+        keys = self.parts.map(keys_of, self.lifted, self.trains, draw)
+        n_features = recipe.network.n_features
+        return SummedProblem(
+            self.parts, problems, keys, n_rows, n_features, total_weight=recipe.total_weight, share=share,
+            loss=recipe.loss, search_name="margin" if recipe.search == "auto" else recipe.search,
+        )  # fmt: skip
+
+    def held_out(self, targets, network):
+        """Return the rows left out, as what scores networks."""
+        rows = self.parts.map(held_out_of, self.lifted, self.leaves_out, self.place, targets, network)
+        return SummedHeldOutRows(self.parts, rows)
+
+    def smallest_keys(self, seed):
+        """Return the `SmallestKeys` of the rows to train on."""
+        return self.parts.sum(SmallestKeys.of, self.lifted, self.trains, seed)
+
+
+class SmallestKeys(NamedTuple):
+    """The smallest of all distinct mixed keys, ascending; from how far they reach follows how many there are."""
+
+    keys: np.ndarray
+    most = MANY_ROWS + 1
+
+    @classmethod
+    def of(cls, lifted, trains, seed):
+        """Return the smallest keys of the rows of a part to train on."""
+        return cls(np.unique(mixed(lifted.keys[trains[lifted.labels]], seed))[: cls.most])
+
+    def __add__(self, other):
+        return SmallestKeys(np.union1d(self.keys, other.keys)[: self.most])
+
+    @property
+    def n_distinct(self):
+        """The number of distinct keys: counted, or else estimated from the largest of these."""
+        if len(self.keys) < self.most:
+            return len(self.keys)
+        return int(len(self.keys) * (EVERYTHING / float(self.keys[-1])))
+
+    def limit(self, n_rows):
+        """Return below which number so many distinct keys lie, counted or estimated."""
+        if n_rows < len(self.keys):
+            return int(self.keys[n_rows])
+        return min(int(n_rows / self.n_distinct * EVERYTHING), EVERYTHING)
+
+
+class SummedGrowingRows(GrowingRows):
+    """Nested samples of rows in parts.
+
+    Parameters
+    ----------
+    rows : NetworkRows
+    recipe : Recipe
+    seed : int
+        Decides which rows come first.
+    keys : SmallestKeys
+    """
+
+    def __init__(self, rows, recipe, seed, keys):
+        self.rows, self.recipe, self.seed, self.keys = rows, recipe, seed, keys
+        self.totals = rows.totals()
+
+    def __len__(self):
+        return self.keys.n_distinct
+
+    def problem(self, n_rows, W):
+        """Return the problem of the first so many distinct rows and of all that are equal to them, or of all rows."""
+        recipe = self.recipe._replace(network=self.recipe.network.with_weights(W))
+        n_all, weight = self.totals
+        if n_rows < len(self):
+            draw = Draw(self.keys.limit(n_rows), self.seed)
+            n_drawn, drawn = self.rows.totals(draw)
+            if drawn >= LEAST_PART * weight * n_drawn / n_all and n_drawn < n_all:
+                return self.rows.problem(recipe, n_drawn, drawn / weight, draw)
+        return self.rows.problem(recipe, n_all)
+
+
+class SizedNetwork(NamedTuple):
+    """A network, and its features without the padding."""
+
+    network: object
+    n_features: int
+
+    def with_weights(self, weights):
+        """Return the network with other weights."""
+        return self._replace(network=self.network._replace(weights=weights))
+
+
+# -- on the workers --------------------------------------------------------------------------------
+
+
+def chosen_rows(lifted, trains, draw):
+    """Return which rows of a part a network trains on, of a sample."""
+    return trains[lifted.labels] & chosen_by_chance(lifted.keys, *draw)
+
+
+def totals_of(lifted, trains, draw):
+    """Return how many rows are chosen, and their weight."""
+    chosen = chosen_rows(lifted, trains, draw)
+    return np.array([np.count_nonzero(chosen), lifted.weights[chosen].sum()])
+
+
+def some_rows(chosen):
+    """Return the numbers of the rows that are chosen, or of one if there are none: kernels take no empty tables."""
+    rows = np.flatnonzero(chosen)
+    return rows if len(rows) else np.zeros(1, dtype=np.int64)
+
+
+def keys_of(lifted, trains, draw):
+    """Return the keys of the rows of a problem."""
+    return lifted.keys[some_rows(chosen_rows(lifted, trains, draw))]
+
+
+def problem_of(lifted, trains, place, draw, recipe):
+    """Return the `Problem` of a part."""
+    chosen, network = chosen_rows(lifted, trains, draw), recipe.network.network
+    samples, y, weights, offsets = lifted.part(some_rows(chosen), place)
+    weights = weights / recipe.divisor if chosen.any() else np.zeros(1)
+    forward = {"forward_only": True} if recipe.forward_only else {}
+    search = make_search(recipe.search, samples, network.weights, network.threshold, in_batches=False, **forward)
+    return Problem(samples, y, weights, recipe.loss, search, recipe.total_weight, None, offsets)
+
+
+def held_out_of(lifted, leaves_out, place, targets, network):
+    """Return the `WeightedHeldOutRows` of a part."""
+    rows = np.flatnonzero(leaves_out[lifted.labels])
+    if not len(rows):
+        return WeightedHeldOutRows(None, 0.0)
+    samples, _, weights, offsets = lifted.part(rows, place)
+    encoded = lifted.encoded[rows]
+    search = make_validation_search(samples, network.weights, network.threshold, in_batches=False)
+    score = targets.scorer(encoded, weights, are_fold=True)
+    held_out = HeldOutRows(search, score, offsets, targets.mean_loss(encoded, weights))
+    return WeightedHeldOutRows(held_out, float(weights.sum()))

@@ -1,0 +1,208 @@
+"""What training on a cluster starts from: parts on the sphere, on their workers, and networks to train.
+
+Units, folds and linear parts are those of the estimators without Dask: they follow from sums over rows.  Folds differ
+in one point: a row's fold follows from a hash of the row, so that no worker has to know the rows of others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sksparsenn._estimators.folds import AUTO_FOLDS, ENOUGH_LEFT_OUT, Folds
+from sksparsenn._estimators.folds import MANY_ROWS as ENOUGH_FOR_ONE_NETWORK
+from sksparsenn._network.linear_part import Features
+from sksparsenn._samples.drawing import mixed, row_keys
+from sksparsenn._samples.lift import Lift, Standardiser
+from sksparsenn._training.linear_fit import Moments as ProductMoments
+from sksparsenn._training.linear_fit import best_strengths, linear_parts
+from sksparsenn._utils.parts import Column
+from sksparsenn._utils.range import unit_of
+
+
+class Samples(NamedTuple):
+    """What is known of samples that stay with their parts, where those without Dask have the samples themselves."""
+
+    n_features: int
+    """With the constant coordinate."""
+    dtype: np.dtype
+    n_rows: int
+
+    arrays_in_training, arrays_in_validation = 4, 0
+
+    def __len__(self):
+        return self.n_rows
+
+    @property
+    def shape(self):
+        return self.n_rows, -(-self.n_features // 8) * 8
+
+    @property
+    def itemsize(self):
+        return self.dtype.itemsize
+
+
+class SummedMember(NamedTuple):
+    """What the training of one network starts from; has the face of `Member`, as far as its rows may be elsewhere."""
+
+    samples: Samples
+    rows: object
+    """`NetworkRows`."""
+    network: object
+    anchor: np.ndarray
+    early_stopping: object
+    random_state: np.random.RandomState
+    memory: dict
+
+
+class SummedStart(NamedTuple):
+    """What training starts from; has the face of `Start`, as far as that goes."""
+
+    parts: object
+    facts: object
+    samples: Samples
+    lifted: Column
+    """`LiftedRows` of the parts."""
+    folds: Folds | None
+    """Without labels, which stay with the rows; None if no row is left out."""
+    targets: object
+    n_outputs: int
+    largest_target: float
+    members: list
+
+    @property
+    def mean_weight(self):
+        """The mean of the weights in the objective."""
+        return self.facts.weight / self.facts.n_rows
+
+    @property
+    def fewest_rows(self):
+        """The number of rows of the network that trains on the fewest, about."""
+        return self.facts.n_rows
+
+    @property
+    def n_networks(self):
+        """The number of networks to train."""
+        return 1 if self.folds is None else len(self.folds)
+
+
+class Labelled(NamedTuple):
+    """The rows of a part: features, encoded targets, weights in the objective, labels in the folds, and keys."""
+
+    X: np.ndarray
+    encoded: np.ndarray
+    weights: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+
+
+class LiftedRows(NamedTuple):
+    """The rows of a part as training takes them."""
+
+    samples: object
+    y: np.ndarray
+    """As the loss compares targets with outputs."""
+    encoded: np.ndarray
+    weights: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+    offsets: np.ndarray | None
+    """What the linear part of each network adds, (n_networks, n_rows, n_outputs)."""
+
+    def part(self, rows, place):
+        """Return samples, y, weights and offsets of some of the rows, for the network in that place."""
+        offsets = None if self.offsets is None else self.offsets[place][rows]
+        return self.samples[rows], self.y[rows], self.weights[rows], offsets
+
+
+# -- of all rows -----------------------------------------------------------------------------------
+
+
+def lift_of(facts, fit_intercept, intercept_scaling):
+    """Return the `Lift` that `Lift.fit` gives."""
+    if not fit_intercept:
+        return Lift(np.zeros(len(facts.low)), None, 0.0)
+    spread = float(np.sqrt(np.square(facts.X.deviation).sum()))
+    unit = max(np.abs(facts.low).max(), np.abs(facts.high).max()) or 1.0
+    lift = Lift(facts.X.mean, intercept_scaling * (spread or float(unit)), spread)
+    if not (np.isfinite(lift.centre).all() and np.isfinite([lift.constant, spread]).all()):
+        raise ValueError(f"squares of entries of X, up to {unit:.3g}, do not fit into float64: divide X by a constant.")
+    return lift
+
+
+def features_of(facts, fit_intercept):
+    """Return the `Features` that `Features.fit` gives, or None if rows do not differ."""
+    low, high = facts.low.astype(np.float64), facts.high.astype(np.float64)
+    if fit_intercept:
+        centre, square = facts.X.mean, np.square(facts.X.deviation).sum()
+    else:
+        centre, square = np.zeros(len(low)), (np.square(facts.X.deviation) + np.square(facts.X.mean)).sum()
+    spread = float(np.sqrt(square))
+    rounding = 10 * np.finfo(np.float64).eps * max(np.abs(low).max(), np.abs(high).max())
+    return Features(low, high, centre, spread) if rounding < spread < np.inf else None
+
+
+def units_of_numbers(facts, centred):
+    """Return the units of targets that `Standardiser.fit` gives."""
+    constant = facts.low_y == facts.high_y
+    largest = np.maximum(np.abs(facts.low_y), np.abs(facts.high_y))
+    mean = np.where(constant, facts.low_y, facts.y.mean) if centred else np.zeros(len(largest))
+    scale = facts.y.deviation if centred else np.hypot(facts.y.deviation, facts.y.mean)
+    negligible = scale <= 10 * np.finfo(np.float64).eps * largest
+    return Standardiser(mean, np.where(negligible, unit_of(largest, ordinary=32), scale))
+
+
+def folds_of(cv, n_rows):
+    """Return the `Folds` that `cv` stands for, without labels, and the number of hashes' values; or None and one."""
+    if cv is None:
+        return None, 1
+    if cv == "auto" and n_rows > ENOUGH_FOR_ONE_NETWORK:
+        n_labels = max(AUTO_FOLDS, -(-n_rows // ENOUGH_LEFT_OUT))
+        leaves_out = np.eye(n_labels, dtype=bool)[:1]
+    else:
+        n_labels = AUTO_FOLDS if cv == "auto" else cv
+        leaves_out = np.eye(n_labels, dtype=bool)
+    return Folds(np.empty(0, np.int64), ~leaves_out, leaves_out), n_labels
+
+
+def new_linear_parts(features, moments, folds, trains, centred):
+    """Return the linear part of each network, as `linear.new_linear_parts` does, from the moments of each label."""
+    best = best_strengths(moments, folds, centred)
+    return linear_parts(features, moments, folds.trains if trains is None else trains, centred, best)
+
+
+# -- on the workers --------------------------------------------------------------------------------
+
+
+def labelled(part, targets, class_weights, n_labels, seed):
+    """Return the `Labelled` rows of a part: a row's label is its hash's share of all numbers, times `n_labels`."""
+    X, y, weights = part.rows
+    encoded, keys = targets.encode(y), row_keys(X)
+    if class_weights is not None:
+        weights = weights * class_weights[np.searchsorted(targets.classes, y)]
+    labels = (mixed(keys, seed) >> np.uint64(32)).astype(np.int64) * n_labels >> 32
+    return Labelled(X, encoded, weights, labels, keys)
+
+
+def products_of_labels(rows, features, units, n_labels):
+    """Return the moments of the rows of each label, for the linear part, as one array."""
+    y = units(rows.encoded, np.float64)
+    places = [np.flatnonzero(rows.labels == label) for label in range(n_labels)]
+    moments = [ProductMoments.of(features, rows.X[mine], y[mine], rows.weights[mine]) for mine in places]
+    return np.stack([part.products for part in moments])
+
+
+def sums_of_labels(rows, n_labels):
+    """Return for each label the number of rows and their weight, (2, n_labels)."""
+    return np.stack([
+        np.bincount(rows.labels, minlength=n_labels), np.bincount(rows.labels, rows.weights, n_labels)
+    ])  # fmt: skip
+
+
+def lifted(rows, lift, targets, dtype, linear):
+    """Return the `LiftedRows` of a part."""
+    X = rows.X
+    offsets = np.stack([part.outputs(X, dtype) for part in linear]) if linear else None
+    samples = lift(X, dtype)
+    return LiftedRows(
+        samples, targets.for_loss(rows.encoded, dtype), rows.encoded, rows.weights, rows.labels, rows.keys, offsets
+    )
