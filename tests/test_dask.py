@@ -1,6 +1,7 @@
 """Estimators on a Dask cluster of processes: the weights are those of the same fit in one memory."""
 
 import pickle
+from time import sleep
 
 import dask.array as da
 import dask.dataframe as dd
@@ -22,7 +23,7 @@ TEN = {"width": 32, "random_state": 0, "max_iter": 10, "tol": 0.0}
 
 @pytest.fixture(scope="module")
 def client():
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         yield client
 
 
@@ -94,14 +95,16 @@ def test_weights_are_those_of_one_memory(client, name):
     model, local = pair(name)
     model.fit(*(in_partitions(part, SIZES) for part in (X, y, weights)))
     local.fit(X, y, weights)
+    # Conjugate gradients that end after few digits magnify rounding, as they do where rows change their order.
+    digits = 1e-6 if model.solver == "cg" else 1e-8
     scale = np.abs(local.hidden_weights_).max()
-    np.testing.assert_allclose(model.hidden_weights_, local.hidden_weights_, rtol=0, atol=1e-8 * scale)
+    np.testing.assert_allclose(model.hidden_weights_, local.hidden_weights_, rtol=0, atol=digits * scale)
     np.testing.assert_array_equal(model.output_weights_, local.output_weights_)
     # So is what was seen on the way, and what rows left out tell.
     assert model.n_iter_ == local.n_iter_
     assert model.stop_reason_ == local.stop_reason_
     curve = "objective_curve_" if hasattr(local, "objective_curve_") else "loss_curve_"
-    np.testing.assert_allclose(getattr(model, curve), getattr(local, curve), rtol=1e-8)
+    np.testing.assert_allclose(getattr(model, curve), getattr(local, curve), rtol=10 * digits)
     np.testing.assert_allclose(model.firing_fraction_curve_, local.firing_fraction_curve_, rtol=1e-12)
     assert not hasattr(model, "cv_prediction_")
     for attribute in ("cv_score_", "best_validation_score_", "temperature_", "linear_weights_"):
@@ -113,18 +116,20 @@ def test_weights_are_those_of_one_memory(client, name):
         np.testing.assert_allclose(model.alpha_, local.alpha_)
 
 
-@pytest.mark.parametrize("n_workers", [1, 4])
-def test_weights_do_not_depend_on_the_number_of_workers(client, n_workers):
+def test_weights_do_not_depend_on_the_number_of_workers(client):
     X, y, weights = table()
     data = [in_partitions(part, SIZES) for part in (X, y, weights)]
-    two = pair("gauss_newton path")[0].fit(*data)
-    with (
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as other,
-    ):
-        found = pair("gauss_newton path", client=other)[0].fit(*data)
+    two = pair("gauss_newton path", cv=2)[0].fit(*data)
     scale = np.abs(two.hidden_weights_).max()
-    np.testing.assert_allclose(found.hidden_weights_, two.hidden_weights_, rtol=0, atol=1e-8 * scale)
+    try:
+        for n_workers in (1, 4):
+            client.cluster.scale(n_workers)
+            while len(client.scheduler_info(n_workers=-1)["workers"]) != n_workers:
+                sleep(0.05)
+            found = pair("gauss_newton path", cv=2)[0].fit(*data)
+            np.testing.assert_allclose(found.hidden_weights_, two.hidden_weights_, rtol=0, atol=1e-8 * scale)
+    finally:
+        client.cluster.scale(2)
 
 
 def test_the_data_stay_where_they_are(client):
@@ -312,3 +317,5 @@ def test_parts_are_shared_out_by_threads():
     assert balanced(["a", "b", "gone", "b"], {"a": 1, "b": 1}) == ["a", "b", "a", "b"]
     assert sorted(balanced(["a"] * 8, {"a": 1, "b": 3})) == ["a"] * 2 + ["b"] * 6
     assert balanced(["gone"], {"a": 1, "b": 1}) == ["a"]
+    assert balanced(["a", "a", "b", "b"], {"a": 1, "b": 1, "c": 1}) == ["a", "a", "b", "c"]
+    assert balanced(["b", "b", "b"], {"a": 1, "b": 1}) == ["b", "b", "a"]

@@ -30,17 +30,20 @@ class Summary(NamedTuple):
         return Summary(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     @classmethod
-    def of(cls, evaluation):
-        """Return the summary of an `Evaluation`."""
+    def of(cls, problem, evaluation):
+        """Return the summary of the evaluation of a part; of one whose only row weighs nothing, that of no rows."""
         counts = np.zeros(len(evaluation.network.weights), dtype=np.int64)
+        if not problem.weights.any():
+            return cls(0.0, Work(0, 0, 0), 0, counts)
         counts[evaluation.firing.rows] = evaluation.firing.counts
-        return cls(evaluation.misfit, evaluation.work, len(evaluation.outputs), counts)
+        return cls(evaluation.misfit, evaluation.work, len(problem), counts)
 
 
 class SummedFiring(NamedTuple):
     """Who fires on the samples of all parts, as far as sums tell."""
 
     parts: object
+    problems: Column
     evaluations: Column
     counts: np.ndarray
 
@@ -56,7 +59,7 @@ class SummedFiring(NamedTuple):
 
     def common_pairs(self, other):
         """Return how many pairs fire in this pattern and in another one."""
-        return self.parts.sum(common_pairs, self.evaluations, other.evaluations)
+        return self.parts.sum(common_pairs, self.problems, self.evaluations, other.evaluations)
 
 
 class SummedEvaluation(NamedTuple):
@@ -112,8 +115,8 @@ class SummedProblem:
     def evaluate(self, network, reuse=None):
         """Return a `SummedEvaluation` of the network."""
         evaluations = self.parts.map(Problem.evaluate, self.problems, network)
-        summary = self.parts.sum(Summary.of, evaluations)
-        firing = SummedFiring(self.parts, evaluations, summary.firing_counts)
+        summary = self.parts.sum(Summary.of, self.problems, evaluations)
+        firing = SummedFiring(self.parts, self.problems, evaluations, summary.firing_counts)
         return SummedEvaluation(network, evaluations, firing, summary.misfit, summary.work, summary.n_rows)
 
     def moved(self, weights, neurons):
@@ -197,6 +200,6 @@ def weight_of(problem):
     return float(problem.weights.sum())
 
 
-def common_pairs(one, other):
-    """Return how many pairs fire in two evaluations."""
-    return one.firing.common_pairs(other.firing)
+def common_pairs(problem, one, other):
+    """Return how many pairs fire in two evaluations of a part."""
+    return one.firing.common_pairs(other.firing) if problem.weights.any() else 0

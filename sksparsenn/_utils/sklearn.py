@@ -9,4 +9,3 @@ from sklearn.utils.validation import _check_sample_weight
 __all__ = [
     "Interval", "OneOf", "StrOptions", "_check_sample_weight", "_fit_context", "hash_of_contents",
 ]  # fmt: skip
-

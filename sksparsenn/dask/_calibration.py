@@ -87,7 +87,7 @@ def _calibrate_numbers(estimator, start, rows):
 
 def _calibrate_labels(estimator, start, rows):
     parts, units = start.parts, start.targets.units
-    right, weight = parts.sum(_right, rows, units)
+    right, weight = parts.sum(_right, rows, units, start.class_factors)
     estimator.cv_score_ = float(right / weight)
     if estimator.loss == "log_loss":
         estimator.temperature_ = temperature(lambda factor: float(parts.sum(_slope, rows, units, factor)))
@@ -177,14 +177,15 @@ def _filled(sizes, weights, length):
     return np.append(sizes, np.full(missing, sizes[-1])), np.append(weights, np.zeros(missing))
 
 
-def _right(rows, units):
-    """Return the weight of the rows whose label is predicted, and of all."""
+def _right(rows, units, factors):
+    """Return the weight, without the factors of classes, of the rows whose label is predicted, and of all."""
     scores = units.inverse(rows.predictions)
     if scores.shape[1] == 1:
-        right = (scores[:, 0] > 0) == (rows.encoded[:, 0] > 0)
+        found, true = (scores[:, 0] > 0).astype(int), (rows.encoded[:, 0] > 0).astype(int)
     else:
-        right = scores.argmax(axis=1) == rows.encoded.argmax(axis=1) if len(scores) else np.zeros(0, bool)
-    return np.array([rows.weights @ right, rows.weights.sum()])
+        found, true = scores.argmax(axis=1), rows.encoded.argmax(axis=1)
+    weights = rows.weights / factors[true]
+    return np.array([weights @ (found == true), weights.sum()])
 
 
 def _slope(rows, units, factor):

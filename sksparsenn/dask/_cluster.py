@@ -3,6 +3,7 @@
 Functions depend on their arguments alone, so that Dask can compute again what a lost worker held.
 """
 
+from collections import Counter
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
@@ -98,7 +99,7 @@ class FutureParts(Parts):
 
 
 def balanced(homes, threads):
-    """Return for each part a worker: its own if that is there and has no more than its due, else the least busy one.
+    """Return a worker for each part, as many to each as its threads are due: its own where that is there and has room.
 
     Parameters
     ----------
@@ -107,17 +108,22 @@ def balanced(homes, threads):
     threads : dict
         The threads of each worker.
     """
-    per_thread = len(homes) / sum(threads.values())
-    due = {worker: int(np.ceil(number * per_thread)) for worker, number in threads.items()}
-    load, moved, homeless = dict.fromkeys(threads, 0), list(homes), []
+    held = Counter(home for home in homes if home in threads)
+    exact = {worker: len(homes) * number / sum(threads.values()) for worker, number in threads.items()}
+    due = {worker: int(share) for worker, share in exact.items()}
+    # What is left over goes to those that would else be short of most, or hold more already.
+    by_need = sorted(threads, key=lambda worker: (due[worker] - exact[worker], due[worker] - held[worker], worker))
+    for worker in by_need[: len(homes) - sum(due.values())]:
+        due[worker] += 1
+    moved, homeless = list(homes), []
     for part, home in enumerate(homes):
-        if home in load and load[home] < due[home]:
-            load[home] += 1
+        if due.get(home, 0) > 0:
+            due[home] -= 1
         else:
             homeless.append(part)
-    for part in homeless:
-        worker = min(threads, key=lambda worker: (load[worker] - threads[worker] * per_thread, worker))
-        moved[part], load[worker] = worker, load[worker] + 1
+    places = (worker for worker in sorted(due) for _ in range(due[worker]))
+    for part, worker in zip(homeless, places, strict=True):
+        moved[part] = worker
     return moved
 
 

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import add
+from traceback import format_tb
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -114,7 +115,7 @@ class Door:
         try:
             sums = [self._sum(loads(message))]
         except Exception as error:
-            sums = [Raised(error)]
+            sums = [Raised(_without_frames(error))]
         for worker, answer in answers:
             try:
                 sums.append(answer.result())
@@ -160,6 +161,12 @@ class Door:
         if place not in self.values:
             self.values[place] = self._computed(number, self.recipes[argument.token])
         return self.values[place]
+
+
+def _without_frames(error):
+    """Return an error with its traceback as a note: frames would keep the door in memory, and stay on the worker."""
+    error.add_note(f"on worker {get_worker().address}:\n" + "".join(format_tb(error.__traceback__)))
+    return error.with_traceback(None)
 
 
 def bring(fit, number, part):

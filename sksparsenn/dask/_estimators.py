@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._estimators.first_order_classifier import SparseShiftedReLUClassifier
@@ -92,6 +93,12 @@ class OnDask:
         fitted = {name: value for name, value in vars(self).items() if name not in (*parameters, "client")}
         vars(local).update(fitted)
         return local
+
+    def __sklearn_clone__(self):
+        """Return an estimator with the same parameters that is not fitted, and the same client, which has no copy."""
+        parameters = self.get_params(deep=False)
+        client = parameters.pop("client")
+        return type(self)(client=client, **{name: clone(value, safe=False) for name, value in parameters.items()})
 
     def __getstate__(self):
         """Return the state without the client, which belongs to this process."""

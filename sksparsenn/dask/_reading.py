@@ -115,6 +115,14 @@ def joined_rows(*partitions):
     return NamedRows(joined._replace(X=aligned_table(joined.X)), partitions[0].names)
 
 
+def balanced(part, factors):
+    """Return a part with the weights of rows times the factors of their classes, which are numbered as they sort."""
+    rows = part.rows
+    places = np.searchsorted(np.array(list(factors)), rows.y)
+    weights = rows.weights * np.array(list(factors.values()))[places]
+    return part._replace(rows=rows._replace(weights=weights))
+
+
 class Facts(NamedTuple):
     """What is known of all rows together; adding up two sets of rows gives that of both."""
 

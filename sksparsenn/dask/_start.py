@@ -65,6 +65,8 @@ class SummedStart(NamedTuple):
     folds: Folds | None
     """Without labels, which stay with the rows; None if no row is left out."""
     targets: object
+    class_factors: np.ndarray | None
+    """By what the weights of the rows of each class were multiplied."""
     n_outputs: int
     largest_target: float
     members: list
@@ -173,12 +175,10 @@ def new_linear_parts(features, moments, folds, trains, centred):
 # -- on the workers --------------------------------------------------------------------------------
 
 
-def labelled(part, targets, class_weights, n_labels, seed):
+def labelled(part, targets, n_labels, seed):
     """Return the `Labelled` rows of a part: a row's label is its hash's share of all numbers, times `n_labels`."""
     X, y, weights = part.rows
     encoded, keys = targets.encode(y), row_keys(X)
-    if class_weights is not None:
-        weights = weights * class_weights[np.searchsorted(targets.classes, y)]
     labels = (mixed(keys, seed) >> np.uint64(32)).astype(np.int64) * n_labels >> 32
     return Labelled(X, encoded, weights, labels, keys)
 

@@ -110,14 +110,16 @@ class SummedTraining:
         require_activation(*activation, facts.dtype)
         require_output_scale(self.output_scale, facts.dtype)
         self._note_columns(facts)
-        targets, class_weights = self._targets_of(facts)
-        if class_weights is not None:
-            totals = np.array(list(facts.classes.values()))
-            facts = facts._replace(weight=float(class_weights @ totals))
+        factors = {label: 1.0 for label in facts.classes}
+        if of_labels and self.class_weight is not None:
+            factors = self._factors_of_classes(facts)
+            rows = parts.map(reading.balanced, rows, factors)
+            facts = parts.sum(reading.Facts.of, rows, of_labels)
+        targets = self._targets_of(facts)
         folds, n_labels = self._folds_on(facts)
         lift = starting.lift_of(facts, self.fit_intercept, self.intercept_scaling)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        labelled = parts.map(starting.labelled, rows, targets, class_weights, n_labels, seed)
+        labelled = parts.map(starting.labelled, rows, targets, n_labels, seed)
         del rows
         self._require_rows_of_each_label(parts.sum(starting.sums_of_labels, labelled, n_labels))
         linear_parts = self._linear_parts_on(parts, labelled, facts, targets, folds, n_labels)
@@ -127,8 +129,8 @@ class SummedTraining:
         samples = starting.Samples(len(facts.low) + lift.n_added, facts.dtype, facts.n_rows)
         n_outputs = len(targets.units.mean)
         largest = 1.0 if of_labels else float(max(np.abs(facts.low_y).max(), np.abs(facts.high_y).max()))
-        doors = Doors(parts, futures)
-        start = starting.SummedStart(doors, facts, samples, doors.rows, folds, targets, n_outputs, largest, [])
+        doors, factors = Doors(parts, futures), np.array(list(factors.values()))
+        start = starting.SummedStart(doors, facts, samples, doors.rows, folds, targets, factors, n_outputs, largest, [])
         self._store_units(lift, targets, linear_parts)
         self._add_summed_members(start, activation, n_labels)
         return start
@@ -141,31 +143,36 @@ class SummedTraining:
             self.feature_names_in_ = np.asarray(facts.names, dtype=object)
 
     def _targets_of(self, facts):
-        """Return the targets with their units, and the factors of the weights of classes or None."""
+        """Return the targets, with their units."""
         if self._target_kind is Numbers:
             targets = Numbers(self._loss_name(), facts.single_output)
             targets.units = starting.units_of_numbers(facts, self.fit_intercept)
             ends = np.stack([facts.low_y, facts.high_y])
             require_normal_targets(ends, facts.dtype)
             require_moderate_targets(ends, targets.units)
-            return targets, None
+            return targets
         classes = np.array(list(facts.classes))
         targets = Labels.of(classes, self.loss, self.class_weight)
-        totals, factors = np.array(list(facts.classes.values())), None
-        if self.class_weight is not None:
-            balanced = facts.weight / (len(totals) * totals)
-            given = isinstance(self.class_weight, dict)
-            factors = compute_class_weight(self.class_weight, classes=classes, y=classes) if given else balanced
-            totals = totals * factors
-            if not totals.sum() > 0:
-                raise ValueError(f"class_weight={self.class_weight!r} leaves no sample a positive weight.")
+        totals = np.array(list(facts.classes.values()))
         shares = totals / totals.sum()
         means = 2 * (shares[1:] if len(classes) == 2 else shares) - 1
         moments = Moments(means, np.sqrt(1 - means**2))
         if not self.fit_intercept:
             moments = Moments(np.zeros_like(means), np.ones_like(means))
         targets.units = targets.units_of_moments(moments)
-        return targets, factors
+        return targets
+
+    def _factors_of_classes(self, facts):
+        """Return by what the weights of the rows of each class are multiplied, as a dict."""
+        totals, classes = np.array(list(facts.classes.values())), np.array(list(facts.classes))
+        if not isinstance(self.class_weight, dict):
+            return dict(zip(facts.classes, facts.weight / (len(totals) * totals), strict=True))
+        factors = compute_class_weight(self.class_weight, classes=classes, y=classes)
+        if not (factors > 0).all():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} gives a class the weight 0: leave its rows out of X and y."
+            )
+        return dict(zip(facts.classes, factors, strict=True))
 
     def _folds_on(self, facts):
         """Return the folds that networks leave out, or None, and the number of labels that rows get."""
