@@ -28,9 +28,9 @@ from benchmarks.figures import numbers, panels, plain
 from benchmarks.tables import write_table
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift
-from sksparsenn._solvers.choice import Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.choice import choose_solver, nanoseconds
 from sksparsenn._solvers.cholesky import CholeskySolver
-from sksparsenn._solvers.jacobian import Jacobian
+from sksparsenn._solvers.jacobian import Jacobian, Sizes
 from sksparsenn._solvers.nystrom import NystromSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
 from sksparsenn._solvers.systems import smaller_system

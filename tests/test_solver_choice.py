@@ -10,7 +10,8 @@ from jacobians import jacobians
 from single_networks import SketchedGaussNewtonRegressor
 
 import sksparsenn._solvers.choice
-from sksparsenn._solvers.choice import SMALL_ORDER, AutomaticSolver, Sizes, choose_solver, nanoseconds
+from sksparsenn._solvers.choice import SMALL_ORDER, AutomaticSolver, choose_solver, nanoseconds
+from sksparsenn._solvers.jacobian import Sizes
 from sksparsenn._solvers.solution import Solution
 from sksparsenn._utils.memory import NEVER_REFUSED
 

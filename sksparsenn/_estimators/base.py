@@ -17,8 +17,11 @@ from sksparsenn._estimators import linear
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
 from sksparsenn._estimators.committee import members_of, of_single_network, out_of_fold
-from sksparsenn._estimators.held_out import renamed
+from sksparsenn._estimators.held_out import first_bad_row, renamed
 from sksparsenn._estimators.start import Member, Rows, Start, Table
+from sksparsenn._estimators.summed_calibration import calibrate
+from sksparsenn._estimators.summed_start import SummedStart
+from sksparsenn._estimators.summed_training import SummedTraining
 from sksparsenn._estimators.validation import Validating
 from sksparsenn._estimators.warm_start import WarmStart
 from sksparsenn._network.network import Network, initial_weights
@@ -27,7 +30,6 @@ from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import require_training_memory
 from sksparsenn._training.resuming import recalled_random_state
-from sksparsenn._training.side_by_side import threads_worth
 from sksparsenn._utils.range import (
     aligned,
     aligned_table,
@@ -44,7 +46,7 @@ from sksparsenn._utils.sklearn import Interval, StrOptions, _check_sample_weight
 MOST_NEURONS = np.iinfo(np.int32).max
 
 
-class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator):
+class BaseShiftedReLU(SummedTraining, Validating, WarmStart, CallbackSupportMixin, BaseEstimator):
     """A two-layer network with shifted ReLU, of which only the hidden weights are trained."""
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
@@ -166,6 +168,17 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
         return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
 
+    def _read_long(self, X, y, sample_weight):
+        """Return checked rows of a long table, without a copy of a table in memory or on disk."""
+        if issparse(X):
+            self._input_checks(X)
+        checks = self._input_checks(X) | {"ensure_all_finite": False}
+        X, y = validate_data(self, X, y, **checks, **self._target_kind.checks)
+        bad = first_bad_row(X)
+        if bad is not None:
+            raise ValueError(f"Input X contains NaN or infinity, first in row {bad}: remove or replace such rows.")
+        return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
+
     def _weighted(self, X, y, sample_weight, name):
         """Return rows with their weights, of which some is positive."""
         if sample_weight is not None:
@@ -232,6 +245,9 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         """Store predictions of rows by networks that left them out, and what these tell; else no such attributes."""
         for name in ("cv_prediction_", "cv_score_", *self._calibration):
             vars(self).pop(name, None)
+        if isinstance(start, SummedStart):
+            calibrate(self, start)
+            return
         if start.folds is None:
             return
         outputs = self._outputs_where(start.folds.are_left_out, start.rows.X)
@@ -240,10 +256,6 @@ class BaseShiftedReLU(Validating, WarmStart, CallbackSupportMixin, BaseEstimator
         self.cv_prediction_ = self._from_outputs(left_out)
         known = (start.folds.labels >= 0) & np.isfinite(left_out).all(axis=1)
         self.cv_score_ = self._cv_score(start.rows.part(known), self.cv_prediction_[known])
-
-    def _n_threads(self, start):
-        """Return how many networks to train at a time."""
-        return threads_worth(len(start.members), len(start.samples) * self.width)
 
     def _line(self, described):
         """Return a function that makes of all trainings the line to print after an iteration; None if there is none."""

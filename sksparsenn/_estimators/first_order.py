@@ -10,6 +10,8 @@ from sksparsenn._estimators.callbacks import Progress
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
+from sksparsenn._estimators.summed_rows import Recipe, SizedNetwork
+from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._search.work import Work
@@ -99,7 +101,10 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues, in_batches = self._continues(), self.solver == "sgd"
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
+            if self._takes_blocks(X, groups, X_val):
+                start = self._start_in_blocks(self._read_long(X, y, sample_weight))
+            else:
+                start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
@@ -114,7 +119,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
             self._line(described),
         )  # fmt: skip
-        train_all(trainings, progress, self._n_threads(start))
+        train_all(trainings, progress, start.n_threads(self.width))
 
         # Store.
         kept = [training.kept_weights for training in trainings]
@@ -128,6 +133,8 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
     def _training_of(self, member, loss, options):
         """Return the training of a network."""
+        if isinstance(member, SummedMember):
+            return self._training_in_parts(member, loss, options)
         problem = self._problem(member, loss, float(member.weights.sum()), in_batches=self.solver == "sgd")
         network, average = member.network, AVERAGES[self.average]()
         state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
@@ -143,6 +150,24 @@ class SparseShiftedReLU(BaseShiftedReLU):
         draw = BatchSampler(problem, options.batch_size, member.random_state) if in_batches else AllRows(problem)
         iterations = descend(state, options, draw, average, stopping, member.early_stopping)
         return FirstOrderTraining(iterations, state, member, problem, parts=parts)
+
+    def _training_in_parts(self, member, loss, options):
+        """Return the training of a network whose rows are in parts; the misfit is a weighted mean."""
+        n_rows, weight = member.rows.totals()
+        network = SizedNetwork(member.network, member.samples.n_features)
+        forward_only = member.network.signs.shape[1] == 1
+        problem = member.rows.problem(Recipe(network, loss, self.search, forward_only, weight, weight), n_rows)
+        state = State(member.network, member.anchor, np.zeros_like(member.network.weights))
+        average, stopping = AVERAGES[self.average](), Stopping(self.tol, self.n_iter_no_change, not loss.smooth)
+        average.begin(member.random_state)
+        iterations = descend(state, options, AllRows(problem), average, stopping, member.early_stopping)
+        return FirstOrderTraining(iterations, state, member, problem, parts=(average, stopping))
+
+    def _why_not_in_parts(self):
+        """Return why the parameters ask for all rows in one memory, as a sentence, or None if they do not."""
+        if self.solver == "sgd":
+            return "solver='sgd' takes steps of few rows, each of which would wait for all parts: use 'gd'."
+        return super()._why_not_in_parts()
 
     def _problem(self, member, loss, total_weight, in_batches):
         """Return what a network is trained on; the misfit is a weighted mean."""

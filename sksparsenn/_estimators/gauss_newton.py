@@ -9,6 +9,8 @@ from sksparsenn._estimators.callbacks import Progress
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
+from sksparsenn._estimators.summed_rows import Recipe, SizedNetwork, SummedGrowingRows
+from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
 from sksparsenn._solvers.cholesky import CholeskySolver
@@ -16,6 +18,7 @@ from sksparsenn._solvers.conjugate_gradients import PATH_RESIDUAL, ConjugateGrad
 from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._solvers.row_sample import RowSampleSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
+from sksparsenn._solvers.summed import SOLVERS, make_summed_solver
 from sksparsenn._training.growing_rows import FIRST_ROWS, MANY_ROWS, GrowingRows
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
@@ -104,7 +107,10 @@ class SketchedGaussNewton(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues = self._continues()
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = self._start(X, y, weighting, held_out, in_batches=False, continues=continues)
+            if self._takes_blocks(X, groups, X_val):
+                start = self._start_in_blocks(self._read_long(X, y, sample_weight))
+            else:
+                start = self._start(X, y, weighting, held_out, in_batches=False, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
@@ -122,7 +128,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
             self._line(described),
         )  # fmt: skip
-        train_all(trainings, progress, self._n_threads(start))
+        train_all(trainings, progress, start.n_threads(self.width))
 
         # Store.
         kept = [training.kept_weights for training in trainings]
@@ -138,6 +144,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
 
     def _training_of(self, member, loss, options):
         """Return the training of a network."""
+        if isinstance(member, SummedMember):
+            return self._training_in_parts(member, loss, options)
         weights = member.weights / options.weight_unit
         total_weight = float(weights.sum())
 
@@ -162,13 +170,34 @@ class SketchedGaussNewton(BaseShiftedReLU):
         iterations = train(problem, state, solver, options, member.early_stopping, growing)
         return SecondOrderTraining(iterations, state, member, problem, solver)
 
+    def _training_in_parts(self, member, loss, options):
+        """Return the training of a network whose rows are in parts."""
+        rows, (n_rows, weight) = member.rows, member.rows.totals()
+        network = SizedNetwork(member.network, member.samples.n_features)
+        recipe = Recipe(network, loss, self.search, False, options.weight_unit, weight / options.weight_unit)
+        state, growing = State(member.network, member.anchor), None
+        if options.ridge.falls and n_rows > MANY_ROWS:
+            state.n_rows, state.row_seed = FIRST_ROWS, seed_of_rows(member.random_state)
+            growing = SummedGrowingRows(rows, recipe, state.row_seed)
+            growing = growing if len(growing) > MANY_ROWS else None
+        problem = rows.problem(recipe, n_rows) if growing is None else growing.problem(state.n_rows, network.weights)
+        random_state = np.random.RandomState(member.random_state.randint(2**31 - 1))
+        solver = make_summed_solver(self.solver, random_state, self._residual, options.ridge.falls)
+        iterations = train(problem, state, solver, options, member.early_stopping, growing)
+        return SecondOrderTraining(iterations, state, member, problem, solver)
+
+    def _why_not_in_parts(self):
+        """Return why the parameters ask for all rows in one memory, as a sentence, or None if they do not."""
+        if self.solver not in SOLVERS:
+            return f"solver={self.solver!r} takes rows of a matrix that no part has: use one of {', '.join(SOLVERS)}."
+        return super()._why_not_in_parts()
+
     def _growing_rows(self, member, weights, make_problem, state):
         """Return the samples of rows for a path, or None if there are too few rows for that."""
         if len(weights) <= MANY_ROWS:
             return None
         if not state.n_rows:
-            # Taken from the generator without moving it: what is drawn later is the same with few rows and many.
-            state.n_rows, state.row_seed = FIRST_ROWS, int(member.random_state.get_state()[1][0])
+            state.n_rows, state.row_seed = FIRST_ROWS, seed_of_rows(member.random_state)
         growing = GrowingRows(member.keys, weights, make_problem, state.row_seed)
         return growing if len(growing) > MANY_ROWS else None
 
@@ -214,6 +243,11 @@ class SketchedGaussNewton(BaseShiftedReLU):
             self.alpha_ = alphas if len(trainings) > 1 else float(alphas[0])
         else:
             self.alpha_ = float(self.alpha)
+
+
+def seed_of_rows(random_state):
+    """Return a seed from a generator without moving it: what is drawn later is the same with few rows and many."""
+    return int(random_state.get_state()[1][0])
 
 
 def described(trainings):

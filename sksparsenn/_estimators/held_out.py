@@ -8,6 +8,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import column_or_1d, validate_data
 
+# Rows looked at at a time, so that temporary copies stay small.
+ROWS_AT_ONCE = 1 << 17
+
 
 @contextmanager
 def named(name):
@@ -30,6 +33,15 @@ def renamed(general, name):
             raise
         text = re.sub(rf"\b{general}\b|Sample weights", name, str(error))
         raise ValueError(text) from error
+
+
+def first_bad_row(values):
+    """Return the number of the first row with a value that is not finite, or None."""
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        finite = np.isfinite(values[start : start + ROWS_AT_ONCE])
+        if not finite.all():
+            return start + int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0])
+    return None
 
 
 def checked_samples(estimator, X_val, n_features):

@@ -8,6 +8,7 @@ from sksparsenn._estimators.folds import Folds
 from sksparsenn._network.network import Network
 from sksparsenn._samples.lift import in_canonical_order
 from sksparsenn._training.early_stopping import EarlyStopping
+from sksparsenn._training.side_by_side import threads_worth
 
 
 class Rows(NamedTuple):
@@ -127,6 +128,10 @@ class Start(NamedTuple):
     def n_networks(self):
         """The number of networks to train."""
         return 1 if self.folds is None else len(self.folds)
+
+    def n_threads(self, width):
+        """Return how many networks to train at a time."""
+        return threads_worth(len(self.members), len(self.samples) * width)
 
     def training_rows(self, place):
         """Return the rows of the table that a network trains on, as an index."""

@@ -65,6 +65,10 @@ class DenseSamples:
         rows = np.ascontiguousarray(self.rows[chosen])
         return DenseSamples(rows, self.n_features, self.n_significant, self.reach)
 
+    def followed_by(self, other):
+        """Return these samples and others, one after the other."""
+        return DenseSamples(np.concatenate([self.rows, other.rows]), self.n_features)
+
     def __getstate__(self):
         """Return the rows alone, so that equal samples have equal hashes."""
         return {"rows": self.rows, "n_features": self.n_features}

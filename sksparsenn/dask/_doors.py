@@ -46,6 +46,8 @@ class Doors(Parts):
         The rows of each part, which Dask computes again if they are lost.
     """
 
+    wait_for_others = True
+
     def __init__(self, cluster, futures):
         self.cluster, self.futures = cluster, futures
         self.fit, self.tokens, self.lock = uuid4().hex, count(1), RLock()

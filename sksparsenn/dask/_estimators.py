@@ -10,8 +10,8 @@ from sksparsenn._estimators.first_order_classifier import SparseShiftedReLUClass
 from sksparsenn._estimators.first_order_regressor import SparseShiftedReLURegressor
 from sksparsenn._estimators.gauss_newton_classifier import SketchedGaussNewtonClassifier
 from sksparsenn._estimators.gauss_newton_regressor import SketchedGaussNewtonRegressor
+from sksparsenn.dask._fit import FitOnDask
 from sksparsenn.dask._lazy import applied
-from sksparsenn.dask._training import SummedFirstOrder, SummedGaussNewton
 
 SUMMARY = """{first}
 
@@ -76,7 +76,7 @@ OF_FIRST_ORDER = {
 }
 
 
-class OnDask:
+class OnDask(FitOnDask):
     """The parameter `client`, lazy predictions, and the way to the estimator without Dask."""
 
     _local = None
@@ -93,6 +93,10 @@ class OnDask:
         fitted = {name: value for name, value in vars(self).items() if name not in (*parameters, "client")}
         vars(local).update(fitted)
         return local
+
+    @property
+    def partial_fit(self):
+        raise AttributeError("partial_fit takes rows in memory: use to_local().partial_fit.")
 
     def __sklearn_clone__(self):
         """Return an estimator with the same parameters that is not fitted, and the same client, which has no copy."""
@@ -259,7 +263,7 @@ OF_LABELS = {"target": "(X[:, 0] * X[:, 1] > 0).astype(int)", "dtype": "int64", 
     SketchedGaussNewtonRegressor, "A `SketchedGaussNewtonRegressor` whose rows are on the workers of a Dask cluster.",
     **OF_GAUSS_NEWTON, **OF_NUMBERS,
 )  # fmt: skip
-class DaskSketchedGaussNewtonRegressor(RegressorOnDask, SummedGaussNewton, SketchedGaussNewtonRegressor):
+class DaskSketchedGaussNewtonRegressor(RegressorOnDask, SketchedGaussNewtonRegressor):
     pass
 
 
@@ -267,7 +271,7 @@ class DaskSketchedGaussNewtonRegressor(RegressorOnDask, SummedGaussNewton, Sketc
     SketchedGaussNewtonClassifier, "A `SketchedGaussNewtonClassifier` whose rows are on the workers of a Dask cluster.",
     **OF_GAUSS_NEWTON, **OF_LABELS,
 )  # fmt: skip
-class DaskSketchedGaussNewtonClassifier(ClassifierOnDask, SummedGaussNewton, SketchedGaussNewtonClassifier):
+class DaskSketchedGaussNewtonClassifier(ClassifierOnDask, SketchedGaussNewtonClassifier):
     pass
 
 
@@ -275,7 +279,7 @@ class DaskSketchedGaussNewtonClassifier(ClassifierOnDask, SummedGaussNewton, Ske
     SparseShiftedReLURegressor, "A `SparseShiftedReLURegressor` whose rows are on the workers of a Dask cluster.",
     **OF_FIRST_ORDER, **OF_NUMBERS,
 )  # fmt: skip
-class DaskSparseShiftedReLURegressor(RegressorOnDask, SummedFirstOrder, SparseShiftedReLURegressor):
+class DaskSparseShiftedReLURegressor(RegressorOnDask, SparseShiftedReLURegressor):
     pass
 
 
@@ -283,7 +287,7 @@ class DaskSparseShiftedReLURegressor(RegressorOnDask, SummedFirstOrder, SparseSh
     SparseShiftedReLUClassifier, "A `SparseShiftedReLUClassifier` whose rows are on the workers of a Dask cluster.",
     **OF_FIRST_ORDER, **OF_LABELS,
 )  # fmt: skip
-class DaskSparseShiftedReLUClassifier(ClassifierOnDask, SummedFirstOrder, SparseShiftedReLUClassifier):
+class DaskSparseShiftedReLUClassifier(ClassifierOnDask, SparseShiftedReLUClassifier):
     pass
 
 

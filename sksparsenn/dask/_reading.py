@@ -1,4 +1,4 @@
-"""From partitions of a Dask collection to checked rows on the workers, and what is known of all of them together."""
+"""From partitions of a Dask collection to checked rows on the workers."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 
+from sksparsenn._estimators.held_out import first_bad_row
 from sksparsenn._estimators.start import Rows
-from sksparsenn._training.streams import Moments
 from sksparsenn._utils.range import aligned_table
-
-# More labels than these are numbers that a regressor should take.
-MOST_CLASSES = 10_000
 
 
 class Partition(NamedTuple):
@@ -51,7 +48,7 @@ def partitions_of(X, y, sample_weight):
 
 
 def checked_rows(X, y, weights, number, labels):
-    """Return the checked rows of a partition that weigh something, `NamedRows`, or None if it has none.
+    """Return the checked rows of a partition that weigh something, `Rows`, or None if it has none.
 
     Parameters
     ----------
@@ -62,7 +59,6 @@ def checked_rows(X, y, weights, number, labels):
         Whether y holds labels of classes.
     """
     where = f"partition {number}"
-    names = tuple(map(str, X.columns)) if hasattr(X, "columns") else None
     if issparse(X):
         raise TypeError(f"{where} of X is sparse, which only estimators without Dask take: make it dense.")
     if len(X) == 0:
@@ -83,21 +79,13 @@ def checked_rows(X, y, weights, number, labels):
         if len(column) != len(X):
             raise ValueError(f"{where} of X holds {len(X)} rows, but that of {name} {len(column)}: give one for each.")
     rows = Rows(aligned_table(X), y if labels else y.astype(np.float64), weights).that_weigh_something()
-    return NamedRows(rows, names) if len(rows.y) else None
-
-
-class NamedRows(NamedTuple):
-    """Rows, and the names of their columns if these have some."""
-
-    rows: Rows
-    names: tuple | None
+    return rows if len(rows.y) else None
 
 
 def require_finite(values, name, where):
     """Raise ValueError, naming the first row, if some value is not finite."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))[0])
+    row = first_bad_row(values)
+    if row is not None:
         raise ValueError(f"{where} of {name} holds NaN or infinity in its row {row}: remove or replace such rows.")
 
 
@@ -108,83 +96,9 @@ def is_empty(partition):
 
 def joined_rows(*partitions):
     """Return the rows of several partitions as one part."""
-    if len({part.rows.X.shape[1] for part in partitions}) > 1:
-        raise ValueError(f"partitions of X have {sorted({p.rows.X.shape[1] for p in partitions})} features.")
-    rows = [part.rows for part in partitions]
-    joined = rows[0] if len(rows) == 1 else Rows(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
-    return NamedRows(joined._replace(X=aligned_table(joined.X)), partitions[0].names)
-
-
-def balanced(part, factors):
-    """Return a part with the weights of rows times the factors of their classes, which are numbered as they sort."""
-    rows = part.rows
-    places = np.searchsorted(np.array(list(factors)), rows.y)
-    weights = rows.weights * np.array(list(factors.values()))[places]
-    return part._replace(rows=rows._replace(weights=weights))
-
-
-class Facts(NamedTuple):
-    """What is known of all rows together; adding up two sets of rows gives that of both."""
-
-    n_rows: int
-    weight: float
-    dtype: np.dtype
-    names: tuple | None
-    low: np.ndarray
-    high: np.ndarray
-    """The range of each feature."""
-    X: Moments
-    y: Moments | None
-    """Of numbers, about their means."""
-    single_output: bool
-    low_y: np.ndarray | None
-    high_y: np.ndarray | None
-    classes: dict
-    """Of labels, what each weighs."""
-
-    @classmethod
-    def of(cls, part, labels):
-        """Return the facts of a part, with labels or numbers as targets."""
-        X, y, weights = part.rows
-        shares, X = weights / weights.sum(), X.astype(np.float64, copy=False)
-        of_y = None, y.ndim == 1, None, None, {}
-        if labels:
-            classes, places = np.unique(y, return_inverse=True)
-            if len(classes) > MOST_CLASSES:
-                raise ValueError(f"y holds more than {MOST_CLASSES} labels: for numbers use a regressor.")
-            of_y = None, True, None, None, dict(zip(classes.tolist(), np.bincount(places, weights), strict=True))
-        else:
-            columns = y.reshape(len(y), -1)
-            of_y = Moments.of(columns, shares, True), y.ndim == 1, columns.min(axis=0), columns.max(axis=0), {}
-        moments = Moments.of(X, shares, True)
-        dtype = part.rows.X.dtype
-        return cls(len(y), float(weights.sum()), dtype, part.names, X.min(axis=0), X.max(axis=0), moments, *of_y)
-
-    def __add__(self, other):
-        for name, mine, theirs in (
-            ("features", len(self.low), len(other.low)),
-            ("outputs", np.shape(self.low_y), np.shape(other.low_y)),
-            ("names of columns", self.names, other.names),
-        ):
-            if mine != theirs:
-                raise ValueError(f"partitions differ in their {name}: {mine} and {theirs}.")
-        weight = self.weight + other.weight
-        share = other.weight / weight
-        numbers = self.y is not None
-        return Facts(
-            self.n_rows + other.n_rows,
-            weight,
-            np.promote_types(self.dtype, other.dtype),
-            self.names,
-            np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
-            self.X.joined(other.X, share),
-            self.y.joined(other.y, share) if numbers else None,
-            self.single_output,
-            np.minimum(self.low_y, other.low_y) if numbers else None,
-            np.maximum(self.high_y, other.high_y) if numbers else None,
-            {
-                label: self.classes.get(label, 0.0) + other.classes.get(label, 0.0)
-                for label in sorted({**self.classes, **other.classes})
-            },
-        )
+    if len({rows.X.shape[1] for rows in partitions}) > 1:
+        raise ValueError(f"partitions of X have {sorted({rows.X.shape[1] for rows in partitions})} features.")
+    if len(partitions) == 1:
+        return partitions[0]
+    X, y, weights = (np.concatenate(columns) for columns in zip(*partitions, strict=True))
+    return Rows(aligned_table(X), y, weights)

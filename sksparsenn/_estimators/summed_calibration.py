@@ -1,4 +1,4 @@
-"""What rows left out tell of a fit on a cluster, by sums over parts: score, intervals, deviations, temperature.
+"""What rows left out tell of a fit on rows in parts, by sums: score, intervals, deviations, temperature.
 
 The residuals of all rows are not brought together.  Of each group of rows that the same networks left out, a part keeps
 about MOST_SIZES sizes of residuals, each with the weight of those that it stands for, which are no larger; so do sums
@@ -34,20 +34,22 @@ class LeftOut(NamedTuple):
     encoded: np.ndarray
     weights: np.ndarray
     labels: np.ndarray
+    numbers: np.ndarray
+    """Of the rows in the part."""
 
     @classmethod
     def of(cls, lifted, networks, leaves_out):
         """Return the rows of a part that are left out."""
         rows = np.flatnonzero(leaves_out.any(axis=0)[lifted.labels])
-        labels, outputs = lifted.labels[rows], []
+        left_out = lifted.part(rows)
+        labels, outputs = left_out.labels, []
         for place, network in enumerate(networks):
-            samples, _, weights, offsets = lifted.part(rows, place)
-            own = network.outputs(samples) if len(rows) else np.empty((0, network.signs.shape[1]))
-            outputs.append(own if offsets is None else own + offsets)
+            own = network.outputs(left_out.samples) if len(rows) else np.empty((0, network.signs.shape[1]))
+            outputs.append(own if left_out.offsets is None else own + left_out.offsets[place])
         outputs, mine = np.stack(outputs), leaves_out[:, labels]
         predictions = np.einsum("ki,kio->io", mine.astype(outputs.dtype), outputs) / mine.sum(axis=0)[:, None]
         spreads = outputs.var(axis=0, dtype=np.float64)
-        return cls(predictions, spreads, lifted.encoded[rows], weights, labels)
+        return cls(predictions, spreads, left_out.encoded, left_out.weights, labels, rows)
 
     def residuals(self, units):
         """Return how far predictions are from the truth, in standard units."""
@@ -55,13 +57,28 @@ class LeftOut(NamedTuple):
 
 
 def calibrate(estimator, start):
-    """Store the score of rows left out and what they tell of the uncertainty."""
+    """Store the score of rows left out and what they tell of the uncertainty, if the fit left rows out for that."""
+    if not start.calibrates:
+        return
     networks = members_of(estimator._network(), estimator.n_members_)
     rows = start.parts.map(LeftOut.of, start.lifted, networks, start.folds.leaves_out)
+    if start.parts.bring_together:  # their numbers have a meaning for the user
+        left_out = start.parts.sum(predictions_of, rows, start.lifted)
+        left_out, weighs = np.concatenate(left_out), start.weighs_something
+        outputs = np.full((len(weighs), left_out.shape[1]), np.nan, left_out.dtype)
+        outputs[weighs] = left_out
+        estimator.cv_prediction_ = estimator._from_outputs(outputs)
     if isinstance(start.targets, Labels):
         _calibrate_labels(estimator, start, rows)
     else:
         _calibrate_numbers(estimator, start, rows)
+
+
+def predictions_of(rows, lifted):
+    """Return in a list what the rows of a part are predicted where they were left out, else NaN."""
+    predictions = np.full((len(lifted.y), rows.predictions.shape[1]), np.nan, rows.predictions.dtype)
+    predictions[rows.numbers] = rows.predictions
+    return [predictions]
 
 
 def _calibrate_numbers(estimator, start, rows):

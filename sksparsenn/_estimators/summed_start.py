@@ -1,7 +1,7 @@
-"""What training on a cluster starts from: parts on the sphere, on their workers, and networks to train.
+"""What training on rows in parts starts from: the parts on the sphere, and networks to train.
 
-Units, folds and linear parts are those of the estimators without Dask: they follow from sums over rows.  Folds differ
-in one point: a row's fold follows from a hash of the row, so that no worker has to know the rows of others.
+Units, folds and linear parts follow from sums over rows, as they do where all rows are in memory.  Folds differ in one
+point: a row's fold follows from a hash of the row, so that no part has to know the rows of others.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,10 @@ import numpy as np
 
 from sksparsenn._estimators.folds import AUTO_FOLDS, ENOUGH_LEFT_OUT, Folds
 from sksparsenn._estimators.folds import MANY_ROWS as ENOUGH_FOR_ONE_NETWORK
-from sksparsenn._network.linear_part import Features
 from sksparsenn._samples.drawing import mixed, row_keys
-from sksparsenn._samples.lift import Lift, Standardiser
 from sksparsenn._training.linear_fit import Moments as ProductMoments
 from sksparsenn._training.linear_fit import best_strengths, linear_parts
 from sksparsenn._utils.parts import Column
-from sksparsenn._utils.range import unit_of
 
 
 class Samples(NamedTuple):
@@ -64,12 +61,16 @@ class SummedStart(NamedTuple):
     """`LiftedRows` of the parts."""
     folds: Folds | None
     """Without labels, which stay with the rows; None if no row is left out."""
+    calibrates: bool
+    """Whether rows left out tell of the uncertainty, or only stop training."""
     targets: object
     class_factors: np.ndarray | None
     """By what the weights of the rows of each class were multiplied."""
     n_outputs: int
     largest_target: float
     members: list
+    weighs_something: np.ndarray | None = None
+    """Which of the rows, as they came, have a positive weight; None where no one knows all rows."""
 
     @property
     def mean_weight(self):
@@ -85,6 +86,10 @@ class SummedStart(NamedTuple):
     def n_networks(self):
         """The number of networks to train."""
         return 1 if self.folds is None else len(self.folds)
+
+    def n_threads(self, width):
+        """Return how many networks to train at a time."""
+        return len(self.members) if self.parts.wait_for_others else 1
 
 
 class Labelled(NamedTuple):
@@ -110,47 +115,18 @@ class LiftedRows(NamedTuple):
     offsets: np.ndarray | None
     """What the linear part of each network adds, (n_networks, n_rows, n_outputs)."""
 
-    def part(self, rows, place):
-        """Return samples, y, weights and offsets of some of the rows, for the network in that place."""
-        offsets = None if self.offsets is None else self.offsets[place][rows]
-        return self.samples[rows], self.y[rows], self.weights[rows], offsets
+    def part(self, rows):
+        """Return some of the rows."""
+        offsets = None if self.offsets is None else self.offsets[:, rows]
+        return LiftedRows(self.samples[rows], *(column[rows] for column in self[1:-1]), offsets)
+
+    def __add__(self, other):
+        columns = (np.concatenate(both) for both in zip(self[1:-1], other[1:-1], strict=True))
+        offsets = None if self.offsets is None else np.concatenate([self.offsets, other.offsets], axis=1)
+        return LiftedRows(self.samples.followed_by(other.samples), *columns, offsets)
 
 
-# -- of all rows -----------------------------------------------------------------------------------
-
-
-def lift_of(facts, fit_intercept, intercept_scaling):
-    """Return the `Lift` that `Lift.fit` gives."""
-    if not fit_intercept:
-        return Lift(np.zeros(len(facts.low)), None, 0.0)
-    spread = float(np.sqrt(np.square(facts.X.deviation).sum()))
-    unit = max(np.abs(facts.low).max(), np.abs(facts.high).max()) or 1.0
-    lift = Lift(facts.X.mean, intercept_scaling * (spread or float(unit)), spread)
-    if not (np.isfinite(lift.centre).all() and np.isfinite([lift.constant, spread]).all()):
-        raise ValueError(f"squares of entries of X, up to {unit:.3g}, do not fit into float64: divide X by a constant.")
-    return lift
-
-
-def features_of(facts, fit_intercept):
-    """Return the `Features` that `Features.fit` gives, or None if rows do not differ."""
-    low, high = facts.low.astype(np.float64), facts.high.astype(np.float64)
-    if fit_intercept:
-        centre, square = facts.X.mean, np.square(facts.X.deviation).sum()
-    else:
-        centre, square = np.zeros(len(low)), (np.square(facts.X.deviation) + np.square(facts.X.mean)).sum()
-    spread = float(np.sqrt(square))
-    rounding = 10 * np.finfo(np.float64).eps * max(np.abs(low).max(), np.abs(high).max())
-    return Features(low, high, centre, spread) if rounding < spread < np.inf else None
-
-
-def units_of_numbers(facts, centred):
-    """Return the units of targets that `Standardiser.fit` gives."""
-    constant = facts.low_y == facts.high_y
-    largest = np.maximum(np.abs(facts.low_y), np.abs(facts.high_y))
-    mean = np.where(constant, facts.low_y, facts.y.mean) if centred else np.zeros(len(largest))
-    scale = facts.y.deviation if centred else np.hypot(facts.y.deviation, facts.y.mean)
-    negligible = scale <= 10 * np.finfo(np.float64).eps * largest
-    return Standardiser(mean, np.where(negligible, unit_of(largest, ordinary=32), scale))
+# -- of all rows ---------------------------------------------------------------------------------
 
 
 def folds_of(cv, n_rows):
@@ -175,9 +151,9 @@ def new_linear_parts(features, moments, folds, trains, centred):
 # -- on the workers --------------------------------------------------------------------------------
 
 
-def labelled(part, targets, n_labels, seed):
+def labelled(rows, targets, n_labels, seed):
     """Return the `Labelled` rows of a part: a row's label is its hash's share of all numbers, times `n_labels`."""
-    X, y, weights = part.rows
+    X, y, weights = rows
     encoded, keys = targets.encode(y), row_keys(X)
     labels = (mixed(keys, seed) >> np.uint64(32)).astype(np.int64) * n_labels >> 32
     return Labelled(X, encoded, weights, labels, keys)

@@ -1,4 +1,4 @@
-"""The rows that one network trains on, or leaves out, in parts on their workers: problems and scores made of them."""
+"""The rows in parts that one network trains on, or leaves out: problems and scores made of them."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ class Draw(NamedTuple):
 
 
 ALL_ROWS = Draw(EVERYTHING, 0)
+
+# So many rows take little memory.
+FEW_ROWS = 1 << 20
 
 
 class Recipe(NamedTuple):
@@ -56,18 +59,28 @@ class NetworkRows(NamedTuple):
     def problem(self, recipe, n_rows, share=1.0, draw=ALL_ROWS):
         """Return the problem of the rows to train on, or of a sample of them that has this share of their weight."""
         recipe = recipe._replace(divisor=recipe.divisor * share)
-        problems = self.parts.map(problem_of, self.lifted, self.trains, self.place, draw, recipe)
-        keys = self.parts.map(keys_of, self.lifted, self.trains, draw)
+        parts, rows = self._together(n_rows, chosen_part, self.lifted, self.trains, draw)
+        if parts is self.parts and parts.bring_together:  # lists would be made anew for each use
+            recipe = recipe._replace(search="brute")
+        problems, keys = parts.map(problem_of, rows, self.place, recipe), parts.map(keys_of, rows)
         n_features = recipe.network.n_features
         return SummedProblem(
-            self.parts, problems, keys, n_rows, n_features, total_weight=recipe.total_weight, share=share,
+            parts, problems, keys, n_rows, n_features, total_weight=recipe.total_weight, share=share,
             loss=recipe.loss, search_name="margin" if recipe.search == "auto" else recipe.search,
         )  # fmt: skip
 
     def held_out(self, targets, network):
         """Return the rows left out, as what scores networks."""
-        rows = self.parts.map(held_out_of, self.lifted, self.leaves_out, self.place, targets, network)
-        return SummedHeldOutRows(self.parts, rows)
+        n_rows = int(self.parts.sum(totals_of, self.lifted, self.leaves_out, ALL_ROWS)[0])
+        parts, rows = self._together(n_rows, chosen_part, self.lifted, self.leaves_out, ALL_ROWS)
+        return SummedHeldOutRows(parts, parts.map(held_out_of, rows, self.place, targets, network))
+
+    def _together(self, n_rows, function, *arguments):
+        """Return parts and a column of rows that a function chooses: few are brought together where that is wanted."""
+        if self.parts.bring_together and n_rows <= FEW_ROWS:
+            rows = self.parts.sum(function, *arguments)
+            return Parts(), Column([rows if rows.weights.all() else rows.part(rows.weights > 0)])
+        return self.parts, self.parts.map(function, *arguments)
 
     def smallest_keys(self, seed):
         """Return the `SmallestKeys` of the rows to train on."""
@@ -111,11 +124,10 @@ class SummedGrowingRows(GrowingRows):
     recipe : Recipe
     seed : int
         Decides which rows come first.
-    keys : SmallestKeys
     """
 
-    def __init__(self, rows, recipe, seed, keys):
-        self.rows, self.recipe, self.seed, self.keys = rows, recipe, seed, keys
+    def __init__(self, rows, recipe, seed):
+        self.rows, self.recipe, self.seed, self.keys = rows, recipe, seed, rows.smallest_keys(seed)
         self.totals = rows.totals()
 
     def __len__(self):
@@ -139,6 +151,11 @@ class SizedNetwork(NamedTuple):
     network: object
     n_features: int
 
+    @property
+    def weights(self):
+        """The weights of the network."""
+        return self.network.weights
+
     def with_weights(self, weights):
         """Return the network with other weights."""
         return self._replace(network=self.network._replace(weights=weights))
@@ -158,35 +175,36 @@ def totals_of(lifted, trains, draw):
     return np.array([np.count_nonzero(chosen), lifted.weights[chosen].sum()])
 
 
-def some_rows(chosen):
-    """Return the numbers of the rows that are chosen, or of one if there are none: kernels take no empty tables."""
-    rows = np.flatnonzero(chosen)
-    return rows if len(rows) else np.zeros(1, dtype=np.int64)
+def chosen_part(lifted, trains, draw):
+    """Return the rows of a part that are chosen, or one that weighs nothing: kernels take no empty tables."""
+    rows = np.flatnonzero(chosen_rows(lifted, trains, draw))
+    if len(rows):
+        return lifted.part(rows)
+    return lifted.part(np.zeros(1, dtype=np.int64))._replace(weights=np.zeros(1))
 
 
-def keys_of(lifted, trains, draw):
+def keys_of(rows):
     """Return the keys of the rows of a problem."""
-    return lifted.keys[some_rows(chosen_rows(lifted, trains, draw))]
+    return rows.keys
 
 
-def problem_of(lifted, trains, place, draw, recipe):
-    """Return the `Problem` of a part."""
-    chosen, network = chosen_rows(lifted, trains, draw), recipe.network.network
-    samples, y, weights, offsets = lifted.part(some_rows(chosen), place)
-    weights = weights / recipe.divisor if chosen.any() else np.zeros(1)
+def problem_of(rows, place, recipe):
+    """Return the `Problem` of a part for the network in that place."""
+    network = recipe.network.network
     forward = {"forward_only": True} if recipe.forward_only else {}
-    search = make_search(recipe.search, samples, network.weights, network.threshold, in_batches=False, **forward)
-    return Problem(samples, y, weights, recipe.loss, search, recipe.total_weight, None, offsets)
+    search = make_search(recipe.search, rows.samples, network.weights, network.threshold, in_batches=False, **forward)
+    weights, offsets = rows.weights / recipe.divisor, None if rows.offsets is None else rows.offsets[place]
+    return Problem(rows.samples, rows.y, weights, recipe.loss, search, recipe.total_weight, None, offsets)
 
 
-def held_out_of(lifted, leaves_out, place, targets, network):
+def held_out_of(rows, place, targets, network):
     """Return the `WeightedHeldOutRows` of a part."""
-    rows = np.flatnonzero(leaves_out[lifted.labels])
-    if not len(rows):
+    weight = float(rows.weights.sum())
+    if not weight:
         return WeightedHeldOutRows(None, 0.0)
-    samples, _, weights, offsets = lifted.part(rows, place)
-    encoded = lifted.encoded[rows]
-    search = make_validation_search(samples, network.weights, network.threshold, in_batches=False)
-    score = targets.scorer(encoded, weights, are_fold=True)
-    held_out = HeldOutRows(search, score, offsets, targets.mean_loss(encoded, weights))
-    return WeightedHeldOutRows(held_out, float(weights.sum()))
+    search = make_validation_search(rows.samples, network.weights, network.threshold, in_batches=False)
+    score = targets.scorer(rows.encoded, rows.weights, are_fold=True)
+    offsets = None if rows.offsets is None else rows.offsets[place]
+    return WeightedHeldOutRows(
+        HeldOutRows(search, score, offsets, targets.mean_loss(rows.encoded, rows.weights)), weight
+    )

@@ -1,0 +1,164 @@
+"""Long tables are taken in blocks: the fit is that in one memory, with the same folds."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from sksparsenn import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
+from sksparsenn._estimators import summed_rows, summed_training
+from sksparsenn._samples.drawing import mixed, row_keys
+
+N, D = 1500, 4
+TEN = {"width": 32, "random_state": 0, "max_iter": 10, "tol": 0.0}
+
+FITS = {
+    "gauss_newton": SketchedGaussNewtonRegressor(**TEN, solver="cholesky", cv=2),
+    "gauss_newton labels": SketchedGaussNewtonClassifier(**TEN, solver="cholesky", cv=2, class_weight="balanced"),
+    "gauss_newton alone": SketchedGaussNewtonRegressor(**TEN, solver="cholesky", alpha=1e-3, cv=None),
+    "descent": SparseShiftedReLURegressor(**TEN, cv=2),
+    "descent labels": SparseShiftedReLUClassifier(**TEN, cv=2),
+}
+
+
+def table(model, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, D)).astype(dtype)
+    X[:40] = X[100:140]
+    y = np.sin(2 * X[:, 0]) * X[:, 1] + X[:, 2] + 0.2 * rng.standard_normal(N)
+    weights = rng.uniform(0.5, 2, N)
+    weights[::17] = 0
+    weights[400:600] = 0  # all of a block
+    return X, np.digitize(y, [-1.0, 1.2]) if "Classifier" in type(model).__name__ else y, weights
+
+
+def same_splits(X, n_labels):
+    """The splits that a fit in blocks makes with random_state=0, as one in memory takes them."""
+    drawn = check_random_state(0).randint(2**31 - 1)
+    labels = (mixed(row_keys(X), drawn) >> np.uint64(32)).astype(np.int64) * n_labels >> 32
+    return [(np.flatnonzero(labels != label), np.flatnonzero(labels == label)) for label in range(n_labels)]
+
+
+@pytest.fixture
+def in_blocks(monkeypatch):
+    """Take tables of more than 1,000 rows in blocks of 200, and bring less than 300 rows together."""
+    monkeypatch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(summed_training, "ROWS_OF_BLOCK", 200)
+    monkeypatch.setattr(summed_rows, "FEW_ROWS", 300)
+
+
+def in_memory(model, X, y, weights):
+    """The same fit in one memory."""
+    model = clone(model)
+    if model.cv is not None:
+        model.set_params(cv=same_splits(X, model.cv))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 10**9)
+        return model.fit(X, y, weights)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", FITS)
+def test_the_fit_is_that_in_one_memory(in_blocks, name, dtype):
+    model = clone(FITS[name])
+    if model.cv is None and hasattr(model, "linear_part"):
+        model.set_params(linear_part=False)  # it would choose its strength on other folds
+    X, y, weights = table(model, dtype)
+    expected = in_memory(model, X, y, weights)
+    model.fit(X, y, weights)
+    scale = np.abs(expected.hidden_weights_).max()
+    digits = 1e-8 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(model.hidden_weights_, expected.hidden_weights_, rtol=0, atol=digits * scale)
+    assert model.hidden_weights_.dtype == dtype
+    assert model.n_iter_ == expected.n_iter_
+    if hasattr(expected, "cv_score_") and "labels" not in name:
+        assert model.cv_score_ == pytest.approx(expected.cv_score_, rel=100 * digits)
+        np.testing.assert_allclose(
+            model.predict(X[:9], return_std=True), expected.predict(X[:9], return_std=True), rtol=1e-2
+        )
+    np.testing.assert_array_equal(
+        np.isfinite(model.predict_interval(X[:5])) if hasattr(model, "_residual_sizes") else True, True
+    )
+
+
+def test_results_do_not_depend_on_threads(in_blocks, monkeypatch):
+    import sksparsenn._utils.parts as parts
+
+    found = []
+    for n_threads in (1, 2, 5):
+        monkeypatch.setattr(parts, "threads_of", lambda work, n=n_threads: n)
+        model = clone(FITS["gauss_newton"])
+        found.append(model.fit(*table(model)).hidden_weights_)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("solver", ["auto", "cg", "sample"])
+def test_solvers_of_few_digits(in_blocks, solver):
+    model = clone(FITS["gauss_newton"]).set_params(solver=solver, max_iter=25)
+    X, y, weights = table(model)
+    expected = in_memory(model.set_params(solver="cholesky"), X, y, weights)
+    model.set_params(solver=solver).fit(X, y, weights)
+    assert model.cv_score_ == pytest.approx(expected.cv_score_, abs=0.02)
+
+
+def test_rows_that_grow_are_brought_together(in_blocks, monkeypatch):
+    import sksparsenn._estimators.gauss_newton as gauss_newton
+    import sksparsenn._training.growing_rows as growing
+
+    for module in (gauss_newton, growing, summed_rows):
+        for name, value in (("MANY_ROWS", 600), ("FIRST_ROWS", 100)):
+            monkeypatch.setattr(module, name, value, raising=False)
+    monkeypatch.setattr(summed_rows.SmallestKeys, "most", 2000)
+    model = clone(FITS["gauss_newton"]).set_params(max_iter=16, cv=3)
+    X, y, weights = table(model)
+    expected = in_memory(model, X, y, weights)
+    model.fit(X, y, weights)
+    np.testing.assert_array_equal(model.rows_curve_, expected.rows_curve_)
+    assert model.rows_curve_[0] < 300 < model.rows_curve_[-1]
+    np.testing.assert_allclose(model.hidden_weights_, expected.hidden_weights_, rtol=0, atol=1e-7)
+
+
+def test_a_memory_mapped_file_is_read_and_bad_values_are_named(in_blocks, tmp_path):
+    model = clone(FITS["gauss_newton alone"])
+    X, y, weights = table(model, np.float32)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    expected = clone(model).fit(X, y, weights)
+    np.testing.assert_array_equal(model.fit(mapped, y, weights).hidden_weights_, expected.hidden_weights_)
+    X[N - 3, 1] = np.inf
+    np.save(tmp_path / "bad.npy", X)
+    bad = np.load(tmp_path / "bad.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=f"Input X contains NaN or infinity, first in row {N - 3}: remove"):
+        model.fit(bad, y, weights)
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+
+
+def test_what_asks_for_all_rows_is_served_in_one_memory(in_blocks, monkeypatch):
+    model = clone(FITS["gauss_newton"]).set_params(max_iter=2)
+    X, y, weights = table(model)
+    blocks = []
+    start = type(model)._start_in_blocks
+    monkeypatch.setattr(type(model), "_start_in_blocks", lambda self, rows: blocks.append(1) or start(self, rows))
+    for parameters in ({"solver": "nystrom"}, {"warm_start": True}, {"search": "max_tree"}):
+        clone(model).set_params(**parameters).fit(X, y, weights)
+    model.fit(X, y, weights, groups=np.arange(N) // 3)
+    model.fit(X, y, weights, X_val=X, y_val=y)
+    assert blocks == []
+    model.fit(X, y, weights)
+    assert blocks == [1]
+
+
+def test_predictions_of_rows_left_out_stand_where_the_rows_do(in_blocks):
+    for name in ("gauss_newton", "gauss_newton labels"):
+        model = clone(FITS[name])
+        X, y, weights = table(model)
+        expected = in_memory(model, X, y, weights)
+        found, kept = model.fit(X, y, weights).cv_prediction_, weights > 0
+        np.testing.assert_allclose(found[kept], expected.cv_prediction_[kept], rtol=1e-5, atol=1e-7)
+        assert np.isnan(found[~kept]).all()
