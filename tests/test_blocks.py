@@ -120,7 +120,7 @@ def test_rows_that_grow_are_brought_together(in_blocks, monkeypatch):
     expected = in_memory(model, X, y, weights)
     model.fit(X, y, weights)
     np.testing.assert_array_equal(model.rows_curve_, expected.rows_curve_)
-    assert model.rows_curve_[0] < 300 < model.rows_curve_[-1]
+    assert model.rows_curve_[0] < 3 * 300 < model.rows_curve_[-1]  # of three networks
     np.testing.assert_allclose(model.hidden_weights_, expected.hidden_weights_, rtol=0, atol=1e-7)
 
 

@@ -22,7 +22,7 @@ def warn_of_silence(share, threshold):
             f"on {share:.0%} of the samples no neuron fires at the start (threshold {threshold:.4g}), and nothing is "
             "learned from them: lower shift and threshold, or raise width.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 
@@ -60,5 +60,5 @@ def warn_of_a_fit_cut_short(curve, max_iter):
             f"training ended after max_iter={max_iter} iterations while the objective still fell fast, from "
             f"{curve[0]:.3g} at the start to {curve[-1]:.3g}: raise max_iter.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )

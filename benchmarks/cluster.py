@@ -1,0 +1,170 @@
+"""A fit on Dask clusters of one to four processes on this machine: seconds, requests and bytes, beside lightgbm.dask.
+
+python -m benchmarks.cluster [--rows 100000 400000] [--workers 1 2 4] [--models ...]
+
+Ten standard normal features in float32, with the target of `benchmarks.long_tables`, in 16 partitions that the workers
+hold before the fit begins; workers are processes of one thread.  "in memory" is the estimator without Dask.  A
+request goes to all workers and brings a sum back.  "MB out" and "MB in" are what each worker gets and gives, "ms a
+request" the time until the sum is there, "model MB" what `doc/large_tables.md` says of both directions together.  Two
+cores serve all processes, so that more than two workers cannot be faster here.
+"""
+
+import pickle
+import warnings
+from time import perf_counter
+
+from sklearn.base import clone
+
+from benchmarks.common import argument_parser, rounded
+from benchmarks.figures import legend_below, panels
+from benchmarks.large_tables import TEST_ROWS, nonlinear_table
+from benchmarks.tables import write_table
+
+FEATURES, PARTITIONS = 10, 16
+
+
+class Traffic:
+    """Counts requests, their bytes and seconds, of all fits on doors."""
+
+    def __init__(self):
+        from sksparsenn.dask import _doors
+
+        self.module, self.asked, self.pickled = _doors, _doors.Doors._asked, _doors.pickled
+        self.requests, self.out, self.back, self.seconds = 0, 0, 0, 0.0
+
+    def __enter__(self):
+        def pickled(request):
+            message = self.pickled(request)
+            self.out += len(message)
+            return message
+
+        def asked(doors, request):
+            begin = perf_counter()
+            answer = self.asked(doors, request)
+            self.seconds += perf_counter() - begin
+            self.requests += 1
+            self.back += len(pickle.dumps(answer, protocol=5))
+            return answer
+
+        self.module.pickled, self.module.Doors._asked = pickled, asked
+        return self
+
+    def __exit__(self, *error):
+        self.module.pickled, self.module.Doors._asked = self.pickled, self.asked
+
+
+def modelled_megabytes(model):
+    """Return what the model of the documentation says of the bytes of a fit that each worker gets and gives.
+
+    With N = width (features + 1) numbers of a network: an evaluation and a score send N numbers out each, a model of
+    the misfit brings N back, its check sends N out, a product with J^T J takes N both ways, a matrix N^2 / 2 back.
+    """
+    n = model.width * (FEATURES + 1)
+    iterations = model.n_iter_
+    accepted = int(model.accepted_curve_.sum())
+    products = int(model.inner_iterations_curve_.sum())
+    matrices = int((model.inner_iterations_curve_ == 0).sum()) if model.solver_ != "cg" else 0
+    numbers = 2 * iterations * n + 2 * accepted * n + iterations * n + 2 * products * n + matrices * n**2 / 2
+    return 8 * numbers / 1e6
+
+
+def models(names):
+    """The models by name: those on Dask, and rivals that are installed."""
+    from sksparsenn.dask import DaskSketchedGaussNewtonRegressor
+
+    found = {"DaskSketchedGaussNewtonRegressor": DaskSketchedGaussNewtonRegressor(random_state=0)}
+    try:
+        from lightgbm import DaskLGBMRegressor
+
+        found["DaskLGBMRegressor"] = DaskLGBMRegressor(random_state=0, verbose=-1)
+    except ImportError:
+        print("lightgbm.dask is not installed, and left out")
+    return {name: model for name, model in found.items() if any(part in name for part in names or [""])}
+
+
+def fit_on(n_workers, n_rows, name, model):
+    """One row of the result."""
+    import dask.array as da
+    from distributed import Client, LocalCluster, wait
+
+    X, y = nonlinear_table(n_rows, FEATURES, "float32", seed=0)
+    X_new, y_new = nonlinear_table(TEST_ROWS, FEATURES, "float32", seed=1)
+    row = {"rows": n_rows, "workers": n_workers, "model": name}
+    warnings.simplefilter("ignore")
+    with (
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        chunk = -(-n_rows // PARTITIONS)
+        X, y = client.persist([da.from_array(X, (chunk, FEATURES)), da.from_array(y, chunk)])
+        wait([X, y])
+        clone(model).fit(X[:chunk], y[:chunk])  # loads what is loaded late
+        with Traffic() as traffic:
+            begin = perf_counter()
+            model.fit(X, y)
+            seconds = perf_counter() - begin
+        score = model.to_local().score(X_new, y_new)
+    row |= {"seconds": rounded(seconds), "score": rounded(score, 4)}
+    if not traffic.requests:
+        return row | dict.fromkeys(("iterations", "requests", "ms a request", "MB out", "MB in", "model MB"), "")
+    return row | {
+        "iterations": model.n_iter_,
+        "requests": traffic.requests,
+        "ms a request": rounded(1e3 * traffic.seconds / traffic.requests),
+        "MB out": rounded(traffic.out / 1e6),
+        "MB in": rounded(traffic.back / 1e6),
+        "model MB": rounded(modelled_megabytes(model)),
+    }
+
+
+def fit_in_memory(n_rows):
+    """The row of the estimator without Dask."""
+    from sksparsenn import SketchedGaussNewtonRegressor
+
+    X, y = nonlinear_table(n_rows, FEATURES, "float32", seed=0)
+    model = SketchedGaussNewtonRegressor(random_state=0)
+    clone(model).fit(X[:5000], y[:5000])
+    begin = perf_counter()
+    model.fit(X, y)
+    seconds = perf_counter() - begin
+    score = model.score(*nonlinear_table(TEST_ROWS, FEATURES, "float32", seed=1))
+    row = {"rows": n_rows, "workers": "in memory", "model": type(model).__name__}
+    row |= {"seconds": rounded(seconds), "score": rounded(score, 4), "iterations": model.n_iter_}
+    return row | dict.fromkeys(("requests", "ms a request", "MB out", "MB in", "model MB"), "")
+
+
+def figure(rows):
+    fig, axes = panels(1, 1)
+    ax = axes[0, 0]
+    for n_rows in dict.fromkeys(row["rows"] for row in rows):
+        for model in dict.fromkeys(row["model"] for row in rows if row["workers"] != "in memory"):
+            own = [row for row in rows if (row["rows"], row["model"]) == (n_rows, model)]
+            numbers = [float(row["workers"]) for row in own]
+            ax.plot(numbers, [float(row["seconds"]) for row in own], marker="o", label=f"{model}, {int(n_rows):,} rows")
+    ax.set(xlabel="workers", ylabel="seconds to fit", yscale="log")
+    legend_below(fig, ax, 1)
+    return fig
+
+
+TABLES = {"cluster": figure}
+
+
+def main(arguments=None):
+    parser = argument_parser(__spec__, __doc__)
+    parser.add_argument("--rows", nargs="*", type=int, default=[100_000, 400_000])
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 2, 4])
+    parser.add_argument("--models", nargs="*", help="parts of the names of models; all by default")
+    arguments = parser.parse_args(arguments)
+    rows = []
+    for n_rows in arguments.rows:
+        rows.append(fit_in_memory(n_rows))
+        print(rows[-1], flush=True)
+        for name, model in models(arguments.models).items():
+            for n_workers in arguments.workers:
+                rows.append(fit_on(n_workers, n_rows, name, clone(model)))
+                print(rows[-1], flush=True)
+    write_table("cluster", rows, arguments, figure)
+
+
+if __name__ == "__main__":
+    main()
