@@ -109,12 +109,12 @@ class AutomaticSolver:
     sketch_size : float
     on_path : bool
         Whether the ridge falls along a path: then "cg" is among the solvers.
-    choose : callable
+    choose : callable, optional
         Does what `choose_solver` does.
     """
 
-    def __init__(self, make_solver, sketch_size, on_path=False, choose=choose_solver):
-        self.choose = choose
+    def __init__(self, make_solver, sketch_size, on_path=False, choose=None):
+        self.choose = choose_solver if choose is None else choose
         self.make_solver, self.sketch_size, self.on_path = make_solver, sketch_size, on_path
         self.solvers, self.steps, self.solver = {}, STEPS, None
         self.plain = None
