@@ -215,6 +215,8 @@ class SketchedGaussNewtonClassifier(Classification, SketchedGaussNewton):
     11. With ``alpha="auto"`` and more than 65,536 distinct rows, F is at first that of a sample of
         them, in units of all rows; the sample grows, and the last iterations see all rows
         unless `max_iter` comes first.
+    12. More than 2,097,152 rows are taken in blocks; which fold a row belongs to then follows from a hash
+        of its features.
 
     References
     ----------
