@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sksparsenn._compiled.few_rows import outputs_of_few_rows
 from sksparsenn._network.firing import Candidates, Lists
 from sksparsenn._samples.order import order_by_halving
 from sksparsenn._samples.points import padded_rows
 
 # Rows predicted at a time: even if every neuron fired, the pairs of a chunk would take about a gigabyte.
 PAIRS_AT_ONCE = 1 << 26
+# Measured: of more dense rows, lists of samples that a scan finds for each neuron are evaluated in less time.
+FEW_ROWS = 32
 # Features in which neurons are compared to be put into an order; in more dimensions, none is near another anyway.
 COMPARED = 32
 # Below this many outputs, sums run over the same blocks of neurons whatever the number of rows.
@@ -17,7 +20,10 @@ ENTRIES_AT_ONCE = 1 << 19
 
 
 class Network(NamedTuple):
-    """A network as arrays and numbers; weights have zero-padded rows, and so have samples unless they are sparse."""
+    """A network as arrays and numbers; weights have zero-padded rows, and so have samples unless they are sparse.
+
+    For outputs of few samples, as `are_few` says, weights need no padding.
+    """
 
     weights: np.ndarray
     """Hidden weights w_r, (width, padded features)."""
@@ -36,6 +42,8 @@ class Network(NamedTuple):
 
     def outputs(self, samples):
         """Return f(x) for all samples, in chunks of bounded memory; a sample's value does not depend on the others."""
+        if are_few(samples):
+            return outputs_of_few_rows(samples.rows, self)
         outputs = np.empty((len(samples), self.signs.shape[1]), dtype=samples.dtype)
         rows = max(1, min(PAIRS_AT_ONCE // len(self.weights), ENTRIES_AT_ONCE // self.signs.shape[1]))
         for start in range(0, len(samples), rows):
@@ -50,6 +58,11 @@ class Network(NamedTuple):
     def _scanned(self, samples):
         cuts = np.full(len(self.weights), self.threshold, dtype=samples.dtype)
         return Candidates(samples, Lists.from_compressed(*samples.beyond(self.weights, cuts)))
+
+
+def are_few(samples):
+    """Return whether outputs for these samples are computed row by row."""
+    return not samples.is_sparse and len(samples) <= FEW_ROWS
 
 
 def initial_weights(width, n_features, n_outputs, init, random_state, dtype):

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from sksparsenn._compiled.tables import centred_rows, largest_size, write_unit_rows
 from sksparsenn._samples.dense import DenseSamples
-from sksparsenn._samples.points import padded_rows
+from sksparsenn._samples.points import LANES, aligned_zeros
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import canonical, mean_and_spread
 from sksparsenn._samples.sparse_table import column_spreads as sparse_column_spreads
 from sksparsenn._samples.sparse_table import in_canonical_order as sparse_rows_in_canonical_order
-from sksparsenn._utils.range import unit_of
+from sksparsenn._utils.range import unit_if_large, unit_of
 
 # Rows lifted at a time, so that temporary copies stay small.
 ROWS_AT_ONCE = 1 << 15
@@ -68,18 +69,15 @@ class Lift(NamedTuple):
         if issparse(X):
             return SparseSamples.lifted(X, self, dtype)
         n_samples, n_features = X.shape
-        lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
+        n_lifted = n_features + self.n_added
+        largest = largest_size(self.centre[None])
+        lifted = aligned_zeros((n_samples, -(-n_lifted // LANES) * LANES), dtype)
         for rows in _slices(n_samples):
-            part = np.empty((rows.stop - rows.start, lifted.shape[1]))
-            unit = unit_of(max(np.abs(X[rows]).max(), np.abs(self.centre).max()), ordinary=1000)
-            part[:, :n_features] = X[rows] / unit - self.centre / unit if unit > 1 else X[rows] - self.centre
-            if self.constant is not None:
-                part[:, n_features] = self.constant / max(unit, 1.0)
-            for _ in range(2):  # by the largest entry first, so that squares neither overflow nor vanish
-                length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
-                part /= np.where(length > 0, length, 1.0)[:, None]
-            lifted[rows] = part
-        return DenseSamples(padded_rows(lifted), lifted.shape[1])
+            unit = unit_if_large(max(largest_size(X[rows]), largest), ordinary=1000)
+            # By the largest entry first, so that squares neither overflow nor vanish.
+            part = centred_rows(X[rows], self.centre, self.constant, unit)
+            write_unit_rows(part, np.einsum("ij,ij->i", part, part), lifted[rows])
+        return DenseSamples(lifted, n_lifted)
 
 
 def column_spreads(X, shares):

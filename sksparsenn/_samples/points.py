@@ -1,5 +1,7 @@
 """Check rows of numbers, make them contiguous, and pad them."""
 
+from math import prod
+
 import numpy as np
 from scipy.sparse import issparse
 
@@ -57,7 +59,7 @@ def significant_columns(X):
 def aligned_zeros(shape, dtype):
     """Return zeros that start with a cache line: vectors that straddle two lines would cost a fifth of the speed."""
     dtype = np.dtype(dtype)
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    n_bytes = prod(shape) * dtype.itemsize
     raw = np.zeros(n_bytes + CACHE_LINE, dtype=np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
