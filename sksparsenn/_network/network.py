@@ -1,5 +1,6 @@
 """The two-layer network f(x) = B / sqrt(m) * sum_r a_r (<w_r, x> - shift) over the r with <w_r, x> > threshold."""
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from sksparsenn._samples.points import padded_rows
 PAIRS_AT_ONCE = 1 << 26
 # Measured: of more dense rows, lists of samples that a scan finds for each neuron are evaluated in less time.
 FEW_ROWS = 32
+# Named, since to find the function for a precision takes Cython as long as some thousand neurons.
+ROW_BY_ROW = {np.dtype(np.float32): outputs_of_few_rows["float"], np.dtype(np.float64): outputs_of_few_rows["double"]}
 # Features in which neurons are compared to be put into an order; in more dimensions, none is near another anyway.
 COMPARED = 32
 # Below this many outputs, sums run over the same blocks of neurons whatever the number of rows.
@@ -38,18 +41,22 @@ class Network(NamedTuple):
     @property
     def scale(self):
         """The factor B / sqrt(m) of all outputs."""
-        return self.output_scale / np.sqrt(len(self.weights))
+        return np.float64(self.output_scale / sqrt(len(self.weights)))
 
     def outputs(self, samples):
         """Return f(x) for all samples, in chunks of bounded memory; a sample's value does not depend on the others."""
         if are_few(samples):
-            return outputs_of_few_rows(samples.rows, self)
+            return self.outputs_row_by_row(samples)
         outputs = np.empty((len(samples), self.signs.shape[1]), dtype=samples.dtype)
         rows = max(1, min(PAIRS_AT_ONCE // len(self.weights), ENTRIES_AT_ONCE // self.signs.shape[1]))
         for start in range(0, len(samples), rows):
             chunk = samples[start : start + rows]
             outputs[start : start + rows] = self._scanned(chunk).forward(self)[1]
         return outputs
+
+    def outputs_row_by_row(self, samples, indptr=None, neurons=None):
+        """Return f(x) for dense samples, as `outputs` does; of neurons listed for each of them, or of all."""
+        return ROW_BY_ROW[samples.dtype](samples.rows, self, indptr, neurons)
 
     def firing(self, samples):
         """Return the pairs that fire, by a scan of all pairs."""

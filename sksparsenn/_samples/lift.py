@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
-from sksparsenn._compiled.tables import centred_rows, largest_size, write_unit_rows
+from sksparsenn._compiled.tables import centred_rows, divide_rows
 from sksparsenn._samples.dense import DenseSamples
 from sksparsenn._samples.points import LANES, aligned_zeros
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import canonical, mean_and_spread
 from sksparsenn._samples.sparse_table import column_spreads as sparse_column_spreads
 from sksparsenn._samples.sparse_table import in_canonical_order as sparse_rows_in_canonical_order
-from sksparsenn._utils.range import unit_if_large, unit_of
+from sksparsenn._utils.range import unit_of
 
 # Rows lifted at a time, so that temporary copies stay small.
 ROWS_AT_ONCE = 1 << 15
@@ -70,13 +70,12 @@ class Lift(NamedTuple):
             return SparseSamples.lifted(X, self, dtype)
         n_samples, n_features = X.shape
         n_lifted = n_features + self.n_added
-        largest = largest_size(self.centre[None])
         lifted = aligned_zeros((n_samples, -(-n_lifted // LANES) * LANES), dtype)
         for rows in _slices(n_samples):
-            unit = unit_if_large(max(largest_size(X[rows]), largest), ordinary=1000)
             # By the largest entry first, so that squares neither overflow nor vanish.
-            part = centred_rows(X[rows], self.centre, self.constant, unit)
-            write_unit_rows(part, np.einsum("ij,ij->i", part, part), lifted[rows])
+            part = centred_rows(X[rows].astype(np.float64, copy=False), self.centre, self.constant)
+            divide_rows(part, np.einsum("ij,ij->i", part, part))
+            lifted[rows, :n_lifted] = part
         return DenseSamples(lifted, n_lifted)
 
 

@@ -19,11 +19,6 @@ def unit_of(sizes, ordinary=256):
     return np.ldexp(1.0, np.where(extreme, exponents, 0))
 
 
-def unit_if_large(size, ordinary):
-    """Return `unit_of` one size, or one if that is less: with the fewest operations, since single rows wait for it."""
-    return unit_of(size, ordinary) if size >= 2.0**ordinary else 1.0
-
-
 def absolute_ridge(alpha, kernel_unit, total_weight):
     """Return the ridge `alpha * kernel_unit / total_weight`, at most STIFFEST times the kernel unit."""
     with np.errstate(over="ignore"):
