@@ -48,13 +48,23 @@ def order_worth_storing(weights, threshold, samples):
     return tree.reporter.order if walking < len(probes) * len(weights) else None
 
 
+class HeldNumbers(bytes):
+    """Memory of an array that nobody can change: NumPy refuses to make an array over it writeable.
+
+    A type of its own, since arrays that were unpickled lie over writeable bytes.
+    """
+
+    __slots__ = ()
+
+
 def unchangeable(weights):
     """Return the weights as a contiguous matrix whose numbers nobody can change: itself, if it is one already."""
     if is_unchangeable(weights):
         return weights
-    return np.ndarray(weights.shape, weights.dtype, buffer=np.ascontiguousarray(weights).tobytes())
+    held = HeldNumbers(memoryview(np.ascontiguousarray(weights)))
+    return np.ndarray(weights.shape, weights.dtype, buffer=held)
 
 
 def is_unchangeable(weights):
-    """Return whether the numbers are held by an object of bytes, which cannot be made writeable."""
-    return type(weights) is np.ndarray and type(weights.base) is bytes and weights.flags.c_contiguous
+    """Return whether these are weights as `unchangeable` returns them."""
+    return type(getattr(weights, "base", None)) is HeldNumbers and weights.ndim == 2 and weights.flags.c_contiguous
