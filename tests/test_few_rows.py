@@ -1,4 +1,4 @@
-"""Predictions of few rows: the bits of a scan of all neurons, from the weights of the moment, with a tree or without."""
+"""Predictions of few rows: the bits of a scan of all neurons, from weights of the moment, with or without a tree."""
 
 import copy
 import pickle

@@ -14,7 +14,7 @@ FEWEST_NEURONS = 1 << 15
 PROBES = 32
 # Measured, in units of a pair that a scan evaluates; what fires is evaluated once more.
 COST_OF_NODE = 2.0
-COST_OF_PAIR = 1.5
+COST_OF_PAIR = 2.0
 
 
 class NeuronTree:
