@@ -158,6 +158,8 @@ if __name__ == "__main__":
                 extension("_utils.threads", [], EXACT),
                 extension("_compiled.kernels", ["exact.c"], EXACT),
                 extension("_compiled.scan", ["scan.c"], SCAN),
+                extension("_compiled.few_rows", ["neurons.c"], EXACT),
+                extension("_compiled.tables", [], EXACT),
                 extension("_tree", ["ids.c"], EXACT),
                 extension("_compiled.tournament", [], EXACT),
                 extension("_compiled.sparse", ["sparse.c"], EXACT),

@@ -2,8 +2,8 @@
 Rows on a cluster
 =================
 
-Estimators of ``sksparsenn.dask`` train on rows that the workers of a Dask cluster hold: weights go out to them, sums over
-rows come back.  Here the cluster is two processes on this machine; on many machines only the client would differ.
+Estimators of ``sksparsenn.dask`` train on rows that the workers of a Dask cluster hold: weights go out to them, sums
+over rows come back.  Here the cluster is two processes on this machine; on many machines only the client would differ.
 The networks are those of the estimators without Dask, up to the rounding of sums, and ``to_local()`` returns such an
 estimator.  This example needs the extra ``dask``.
 """

@@ -2,10 +2,10 @@
 A table that stays on disk
 ==========================
 
-More than two million rows are taken in blocks: a memory-mapped file is read as training needs it, and no copy of it is
-ever whole.  A sample of the rows decides the first steps, so that most of the fit sees few of them; the memory in use is
-that of the blocks under way and of a few numbers for each row.  Here a table of 2.5 million rows is written to disk and
-fitted from there, for a few iterations only, so that the example ends soon.
+More than two million rows are taken in blocks: a memory-mapped file is read as training needs it, and no copy of it
+is ever whole.  A sample of the rows decides the first steps, so that most of the fit sees few of them; the memory in
+use is that of the blocks under way and of a few numbers for each row.  Here a table of 2.5 million rows is written to
+disk and fitted from there, for a few iterations only, so that the example ends soon.
 """
 
 # %%

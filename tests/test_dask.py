@@ -238,9 +238,9 @@ def test_empty_partitions_are_left_out(client):
 def test_rows_grow_as_in_one_memory(client, monkeypatch):
     import sksparsenn._estimators.gauss_newton as in_memory
     import sksparsenn._training.growing_rows as growing
-    from sksparsenn.dask import _rows, _training
+    from sksparsenn._estimators import summed_rows
 
-    for module in (in_memory, growing, _training, _rows):
+    for module in (in_memory, growing, summed_rows):
         if hasattr(module, "MANY_ROWS"):
             monkeypatch.setattr(module, "MANY_ROWS", 600)
         if hasattr(module, "FIRST_ROWS"):
@@ -259,8 +259,8 @@ def test_rows_grow_as_in_one_memory(client, monkeypatch):
 
 
 def _few_keys(most=601):
+    from sksparsenn._estimators.summed_rows import SmallestKeys
     from sksparsenn._training.growing_rows import MANY_ROWS
-    from sksparsenn.dask._rows import SmallestKeys
 
     SmallestKeys.most = MANY_ROWS + 1 if most is None else most
 
@@ -297,7 +297,7 @@ def test_bad_input_is_named(client):
         model.fit(data[0], in_partitions(y, [101, 699, 1, 399, 300]))
     with pytest.raises(TypeError, match="X is a ndarray, but has to be a Dask array or data frame"):
         model.fit(X, y)
-    with pytest.raises(ValueError, match="solver='nystrom' takes rows of a matrix that no worker has"):
+    with pytest.raises(ValueError, match="solver='nystrom' takes rows of a matrix that no part has"):
         clone(model).set_params(solver="nystrom").fit(*data)
     with pytest.raises(ValueError, match="warm_start=True"):
         clone(model).set_params(warm_start=True).fit(*data)

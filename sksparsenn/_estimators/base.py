@@ -1,6 +1,7 @@
-"""What all estimators share: parameters, the opening of a fit, the fitted network, its outputs.
+"""What all estimators share: parameters, the opening of a fit, and the attributes that describe the fitted network.
 
-What a fit does with rows to validate on is in `validation`, and how it goes on from the last fit in `warm_start`.
+What a fit does with rows to validate on is in `validation`, how it goes on from the last fit in `warm_start`, and what
+is computed from its attributes in `fitted_network`.
 """
 
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from sklearn.utils.validation import validate_data
 from sksparsenn._estimators import linear
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
-from sksparsenn._estimators.committee import members_of, of_single_network, out_of_fold
+from sksparsenn._estimators.committee import out_of_fold
+from sksparsenn._estimators.fitted_network import FittedNetwork
 from sksparsenn._estimators.held_out import first_bad_row, renamed
 from sksparsenn._estimators.start import Member, Rows, Start, Table
 from sksparsenn._estimators.summed_calibration import calibrate
@@ -26,12 +28,11 @@ from sksparsenn._estimators.validation import Validating
 from sksparsenn._estimators.warm_start import WarmStart
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.drawing import row_keys
-from sksparsenn._samples.lift import Lift, Standardiser, column_spreads
+from sksparsenn._samples.lift import Lift, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import require_training_memory
 from sksparsenn._training.resuming import recalled_random_state
 from sksparsenn._utils.range import (
-    aligned,
     aligned_table,
     require_activation,
     require_moderate_targets,
@@ -46,7 +47,7 @@ from sksparsenn._utils.sklearn import Interval, StrOptions, _check_sample_weight
 MOST_NEURONS = np.iinfo(np.int32).max
 
 
-class BaseShiftedReLU(SummedTraining, Validating, WarmStart, CallbackSupportMixin, BaseEstimator):
+class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, CallbackSupportMixin, BaseEstimator):
     """A two-layer network with shifted ReLU, of which only the hidden weights are trained."""
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
@@ -306,47 +307,3 @@ class BaseShiftedReLU(SummedTraining, Validating, WarmStart, CallbackSupportMixi
             during.clear()
             during.update(before | kept)
             raise
-
-    def __setstate__(self, state):
-        """Restore a pickled estimator, also of version 0.1, when all were single networks."""
-        super().__setstate__(state if "cv" in state else of_single_network(state))
-
-    def _lift(self):
-        return Lift(self._centre, self._constant, self._spread)
-
-    def _units(self):
-        return Standardiser(self._target_mean, self._target_scale)
-
-    def _network(self):
-        return Network(
-            padded_rows(self.hidden_weights_), aligned(self.output_weights_), self.shift_, self.threshold_, self._scale
-        )
-
-    def _checked(self, X):
-        """Return rows of X to predict, checked."""
-        with np.errstate(over="ignore", invalid="ignore"):  # checks may overflow where numbers do not
-            return aligned_table(validate_data(self, X, reset=False, **self._input_checks(X)))
-
-    def _network_outputs(self, X):
-        """Return the outputs in the units of the network; nothing here calls BLAS, whose threads would change bits."""
-        X, linear_part = self._checked(X), linear.mean_part_of(self)
-        outputs = self._network().outputs(self._lift()(X, self.hidden_weights_.dtype))
-        return outputs if linear_part is None else outputs + linear_part.outputs(X, outputs.dtype)
-
-    def _outputs_where(self, wanted, X):
-        """Return the outputs of each network for some of the rows, NaN for others."""
-        if wanted.all():
-            return self._outputs_of_networks(X)
-        known = self._outputs_of_networks(X[wanted])
-        outputs = np.full((len(known), len(wanted), known.shape[2]), np.nan, known.dtype)
-        outputs[:, wanted] = known
-        return outputs
-
-    def _outputs_of_networks(self, X):
-        """Return the outputs of each network of a committee, for checked rows."""
-        samples, outputs = self._lift()(X, self.hidden_weights_.dtype), []
-        parts = linear.parts_of(self) or [None] * self.n_members_
-        for network, linear_part in zip(members_of(self._network(), self.n_members_), parts, strict=True):
-            own = network.outputs(samples)
-            outputs.append(own if linear_part is None else own + linear_part.outputs(X, own.dtype))
-        return np.stack(outputs)

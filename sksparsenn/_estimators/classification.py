@@ -5,7 +5,6 @@ from types import MethodType
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._estimators.targets import Labels
 from sksparsenn._estimators.uncertainty import temperature
@@ -62,7 +61,7 @@ class Classification(ClassifierMixin):
             For two classes one score a sample, positive for ``classes_[1]``.  For
             ``loss="log_loss"`` the logarithm of the odds, or of unnormalised probabilities.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         return self._scores(self._network_outputs(X))
 
     def _scores(self, outputs):

@@ -56,6 +56,8 @@ verbose : bool or int, default=False
 hidden_weights_ : ndarray of shape (n_members_ * width, n_lifted)
     Trained weights w_r, in lifted coordinates: the features, then the constant.  A committee of
     K networks is one network of K times the width and of output_scale / sqrt(K), whose neurons come in K blocks.
+    They may be changed or replaced, and predictions follow; read-only for wide networks in few features, with
+    which an order of the neurons for a tree is stored: replace them by a copy to change them.
 
 n_members_ : int
     Networks trained.

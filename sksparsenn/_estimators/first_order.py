@@ -127,6 +127,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self._warn(trainings, trainings[0].state.loss_curve)
         self._store(start, trainings, kept)
         self._store_cross_validation(start)
+        self._store_tree(start)
         vars(self).pop("_target_moments", None)  # a stream that follows keeps these units
         self._training = self._memory(start, trainings, kept) if self.warm_start else {}
         progress.end()
@@ -212,6 +213,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             self._require_room_for_predictions(start, kept)
             self._store(start, [training], kept)
             self._store_cross_validation(start)
+            self._forget_tree()  # the next part moves the neurons again
             self._count_rows(len(start.samples), continues)
             self._training = self._memory(start, [training], kept)
         return self

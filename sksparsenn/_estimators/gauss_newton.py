@@ -139,6 +139,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         self._store_validation(trainings)
         self._store_alpha(trainings)
         self._store_cross_validation(start)
+        self._store_tree(start)
         self._training = self._memory(start, trainings, kept) if self.warm_start else {}
         progress.end()
 

@@ -5,6 +5,7 @@ import numpy as np
 from sksparsenn._estimators.folds import Folds, make_folds
 from sksparsenn._network.linear_part import Features, LinearPart
 from sksparsenn._training.linear_fit import Moments, best_strengths, linear_parts
+from sksparsenn._utils.range import aligned
 
 # For linear_part="auto": a matrix with a row for each feature is factored for each network.
 MOST_FEATURES = 1000
@@ -68,7 +69,7 @@ def parts_of(estimator):
     """Return the linear part of each network of a fitted estimator; empty if it has none."""
     if not hasattr(estimator, "_linear_weights"):
         return []
-    features = Features(*estimator.feature_range_, estimator._linear_centre, estimator._linear_spread)
+    features = _features_of(estimator)
     return [
         LinearPart(features, *arrays)
         for arrays in zip(estimator._linear_weights, estimator._linear_intercepts, strict=True)
@@ -79,5 +80,9 @@ def mean_part_of(estimator):
     """Return the mean of the linear parts of a fitted estimator, or None if it has none."""
     if not hasattr(estimator, "_linear_weights"):
         return None
-    features = Features(*estimator.feature_range_, estimator._linear_centre, estimator._linear_spread)
-    return LinearPart(features, estimator.linear_weights_, estimator.linear_intercept_)
+    return LinearPart(_features_of(estimator), estimator.linear_weights_, estimator.linear_intercept_)
+
+
+def _features_of(estimator):
+    low, high = aligned(estimator.feature_range_)
+    return Features(low, high, aligned(estimator._linear_centre), estimator._linear_spread)

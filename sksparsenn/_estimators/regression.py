@@ -4,7 +4,6 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from sksparsenn._estimators.targets import Numbers, scale_free_r2
 from sksparsenn._estimators.uncertainty import Residuals, Spread, require_enough, upper_ends
@@ -63,7 +62,7 @@ class Regression(RegressorMixin):
         ValueError
             If `return_std` is True, and no rows were left out in `fit`.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         if not return_std:
             return self._from_outputs(self._network_outputs(X))
         self._require_residuals("return_std=True")
@@ -110,7 +109,7 @@ class Regression(RegressorMixin):
         .. [1] R. F. Barber, E. J. Candes, A. Ramdas and R. J. Tibshirani, "Predictive inference with
            the jackknife+", Annals of Statistics 49 (2021), equation (13) and Theorem 4.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         if not (isinstance(coverage, Real) and 0 < coverage < 1):
             raise ValueError(f"coverage={coverage!r} has to be a number between 0 and 1.")
         self._require_residuals("predict_interval")

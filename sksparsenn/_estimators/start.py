@@ -124,6 +124,10 @@ class Start(NamedTuple):
         """The number of outputs of a network."""
         return self.y.shape[1]
 
+    def probes(self):
+        """Return samples on which a search can be tried."""
+        return self.samples
+
     @property
     def n_networks(self):
         """The number of networks to train."""

@@ -82,6 +82,10 @@ class SummedStart(NamedTuple):
         """The number of rows of the network that trains on the fewest, about."""
         return self.facts.n_rows
 
+    def probes(self):
+        """Return samples on which a search can be tried: a few of each part."""
+        return self.parts.sum(first_rows, self.lifted).samples
+
     @property
     def n_networks(self):
         """The number of networks to train."""
@@ -172,6 +176,11 @@ def sums_of_labels(rows, n_labels):
     return np.stack([
         np.bincount(rows.labels, minlength=n_labels), np.bincount(rows.labels, rows.weights, n_labels)
     ])  # fmt: skip
+
+
+def first_rows(rows, most=8):
+    """Return the first rows of a part."""
+    return rows.part(slice(most))
 
 
 def lifted(rows, lift, targets, dtype, linear):

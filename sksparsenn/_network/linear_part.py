@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from sksparsenn._compiled.tables import clipped_features, largest_of
 from sksparsenn._utils.range import unit_of
 
 # Rows computed at a time, so that temporary copies stay small.
@@ -43,20 +44,27 @@ class Features(NamedTuple):
     @property
     def unit(self):
         """A power of two by which numbers are divided that are so large that their squares overflow; else one."""
-        return float(unit_of(max(np.abs(self.low).max(), np.abs(self.high).max()), ordinary=500))
+        largest = largest_of(self.low, self.high)
+        return 1.0 if 2.0**-499 < largest < 2.0**499 else float(unit_of(largest, ordinary=500))
 
     def clipped(self, X):
         """Yield parts of X: their rows, and the clipped features as a dense float64 matrix."""
+        for rows, part in self.parts(X):
+            yield rows, np.clip(part, self.low, self.high)
+
+    @staticmethod
+    def parts(X):
+        """Yield parts of X, dense or sparse: their rows, and these as a dense float64 matrix."""
         for start in range(0, X.shape[0], ROWS_AT_ONCE):
             rows = slice(start, min(start + ROWS_AT_ONCE, X.shape[0]))
             part = X[rows].toarray() if issparse(X) else X[rows]
-            yield rows, np.clip(part.astype(np.float64, copy=False), self.low, self.high)
+            yield rows, np.ascontiguousarray(part, dtype=np.float64)
 
     def __call__(self, X):
         """Yield parts of X: their rows, and the features as a dense float64 matrix."""
         unit = self.unit
-        for rows, clipped in self.clipped(X):
-            yield rows, (clipped / unit - self.centre / unit) / (self.spread / unit)
+        for rows, part in self.parts(X):
+            yield rows, clipped_features(part, self, unit)
 
 
 class LinearPart(NamedTuple):

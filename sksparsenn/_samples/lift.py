@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from sksparsenn._compiled.tables import centred_rows, divide_rows
 from sksparsenn._samples.dense import DenseSamples
-from sksparsenn._samples.points import padded_rows
+from sksparsenn._samples.points import LANES, aligned_zeros
 from sksparsenn._samples.sparse import SparseSamples
 from sksparsenn._samples.sparse_table import canonical, mean_and_spread
 from sksparsenn._samples.sparse_table import column_spreads as sparse_column_spreads
@@ -68,18 +69,14 @@ class Lift(NamedTuple):
         if issparse(X):
             return SparseSamples.lifted(X, self, dtype)
         n_samples, n_features = X.shape
-        lifted = np.empty((n_samples, n_features + self.n_added), dtype=dtype)
+        n_lifted = n_features + self.n_added
+        lifted = aligned_zeros((n_samples, -(-n_lifted // LANES) * LANES), dtype)
         for rows in _slices(n_samples):
-            part = np.empty((rows.stop - rows.start, lifted.shape[1]))
-            unit = unit_of(max(np.abs(X[rows]).max(), np.abs(self.centre).max()), ordinary=1000)
-            part[:, :n_features] = X[rows] / unit - self.centre / unit if unit > 1 else X[rows] - self.centre
-            if self.constant is not None:
-                part[:, n_features] = self.constant / max(unit, 1.0)
-            for _ in range(2):  # by the largest entry first, so that squares neither overflow nor vanish
-                length = np.abs(part).max(axis=1) if _ == 0 else np.sqrt(np.einsum("ij,ij->i", part, part))
-                part /= np.where(length > 0, length, 1.0)[:, None]
-            lifted[rows] = part
-        return DenseSamples(padded_rows(lifted), lifted.shape[1])
+            # By the largest entry first, so that squares neither overflow nor vanish.
+            part = centred_rows(X[rows].astype(np.float64, copy=False), self.centre, self.constant)
+            divide_rows(part, np.einsum("ij,ij->i", part, part))
+            lifted[rows, :n_lifted] = part
+        return DenseSamples(lifted, n_lifted)
 
 
 def column_spreads(X, shares):

@@ -1,10 +1,14 @@
 """Check rows of numbers, make them contiguous, and pad them."""
 
+from math import prod
+
 import numpy as np
 from scipy.sparse import issparse
 
 LANES = 8
 CACHE_LINE = 64
+# So few are read in less time than it takes to find where a cache line begins.
+FEW_BYTES = 1 << 12
 
 
 def as_points(points, name, n_features=None, dtype=None):
@@ -57,7 +61,9 @@ def significant_columns(X):
 def aligned_zeros(shape, dtype):
     """Return zeros that start with a cache line: vectors that straddle two lines would cost a fifth of the speed."""
     dtype = np.dtype(dtype)
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    n_bytes = prod(shape) * dtype.itemsize
+    if n_bytes <= FEW_BYTES:
+        return np.zeros(shape, dtype)
     raw = np.zeros(n_bytes + CACHE_LINE, dtype=np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + n_bytes].view(dtype).reshape(shape)

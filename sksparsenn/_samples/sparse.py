@@ -77,7 +77,7 @@ class SparseSamples:
             entries = np.insert(entries, indptr[1:], n_features)
             indptr += np.arange(n_samples + 1)
             n_features += 1
-        aligned = aligned_zeros(-(-n_features // LANES) * LANES if len(direction) else 0, dtype)
+        aligned = aligned_zeros((-(-n_features // LANES) * LANES if len(direction) else 0,), dtype)
         aligned[: len(direction)] = direction
         return cls(indptr, entries, values.astype(dtype), offsets.astype(dtype), aligned, n_features)
 

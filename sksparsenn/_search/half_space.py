@@ -42,16 +42,17 @@ class HalfSpaceReporter:
 
     Points are contiguous rows of finite numbers.  Normals are contiguous rows of at least as many columns,
     those beyond the points' columns left out, with a threshold for each, all in the precision of the points.
-    Ids are those of points that are there, without repetitions.
+    Ids are those of points that are there, without repetitions.  An `order` of the points, that of an earlier tree
+    over the same ones or over others, saves the search for one: any gives the same answers.
     """
 
-    def __init__(self, points, leaf_size=LEAF_SIZE, method="auto"):
+    def __init__(self, points, leaf_size=LEAF_SIZE, method="auto", order=None):
         self.wanted = method
         self.n_features, self.dtype = points.shape[1], points.dtype
         self._block = BLOCK_BYTES // points.dtype.itemsize
         self._leaf_size_wanted = leaf_size
         self._slots = np.arange(len(points), dtype=np.int64)  # id -> slot, -1 for a deleted point
-        self._build(points, np.arange(len(points), dtype=np.int32))
+        self._build(points, np.arange(len(points), dtype=np.int32), order)
 
     def __len__(self):
         return self._n_alive
@@ -69,7 +70,12 @@ class HalfSpaceReporter:
 
     # -- structure ----------------------------------------------------------------------
 
-    def _build(self, points, ids):
+    @property
+    def order(self):
+        """The ids of the points that are there, in the order of the tree's leaves."""
+        return self._ids[self._ids >= 0]
+
+    def _build(self, points, ids, order=None):
         """Arrange the points (rows in ascending order of ids) from scratch."""
         self._n_alive = self._n_built = len(points)
         self._reach = longest(points)
@@ -78,7 +84,7 @@ class HalfSpaceReporter:
         self.leaf_size = self._leaf_blocks * self._block
         self.method = "scan"
         if self.wanted == "tree" or (self.wanted == "auto" and len(points) > PROBES * self.leaf_size):
-            order = leaf_order(points, self.leaf_size)
+            order = leaf_order(points, self.leaf_size) if order is None else order
             self._place(points[order], ids[order])
             self.method = "tree"
             if self.wanted == "auto" and not self._tree_pays(points):

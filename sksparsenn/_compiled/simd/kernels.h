@@ -34,6 +34,17 @@ typedef struct {
                               REAL *totals); \
     void add_rows_##SUFFIX(const Rows *rows, const List *list, REAL factor, REAL *sum);
 
+/* Rows of `columns` numbers, not padded; those from number n_inside on are read from `last`, a padded copy of these. */
+typedef struct {
+    const void *rows, *last;
+    ptrdiff_t columns, padded;
+    int64_t n_inside;
+} Neurons;
+
+#define DECLARE_NEURONS(REAL, SUFFIX) \
+    int64_t keep_neurons_##SUFFIX(const Neurons *neurons, const REAL *x, const List *list, REAL threshold, \
+                                  int32_t *kept, REAL *products);
+
 #define DECLARE_DISTANCE(REAL, SUFFIX) \
     void squared_distances_##SUFFIX(const REAL *a, const REAL *b, ptrdiff_t padded, ptrdiff_t n, double *squares);
 
@@ -73,6 +84,8 @@ typedef struct {
 
 DECLARE_EXACT(float, float)
 DECLARE_EXACT(double, double)
+DECLARE_NEURONS(float, float)
+DECLARE_NEURONS(double, double)
 DECLARE_DISTANCE(float, float)
 DECLARE_DISTANCE(double, double)
 DECLARE_SCAN(float, float)
