@@ -44,7 +44,7 @@ cdef extern from "simd/lanes.h" nogil:
 cdef enum:
     MOST_BLOCKS = 8
     STRETCH_BYTES = 3 << 13  # of rows of a stretch, which the first cache holds beside what else passes through it
-    LISTED = 4  # samples of a stretch in the list of a neuron, so that going through all neurons is worth it
+    LISTED = 16  # samples of a stretch in the list of a neuron, so that going through all neurons is worth it
     LONGEST_STRETCH = 1 << 12
 
 # Additions that are worth a block of samples with its own sum.
