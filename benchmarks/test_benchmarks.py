@@ -18,6 +18,7 @@ from benchmarks import (
     intervals,
     path_solvers,
     quality,
+    rates,
     runs,
     settings,
     step_against_width,
@@ -69,6 +70,17 @@ def test_a_path_is_walked_to_its_end_with_every_solver():
     rows = [path_solvers.measure(solver, 120, repeat=1) for solver in path_solvers.SOLVERS]
     assert {row["iterations"] for row in rows} == {60}
     assert [row["solver"] for row in rows if row["inner"] == 0] == ["auto", "cholesky"]  # a small matrix is factored
+
+
+def test_rates_are_shares_of_the_peak(tmp_path):
+    sizes = ["--samples", "3000", "--features", "4", "--width", "32", "--share", "0.2"]
+    rates.main([*sizes, "--output", str(tmp_path)])
+    _, rows = tables.read_table(tmp_path / "rates.csv")
+    assert [row["stage"] for row in rows][:3] == ["peak", "adds in memory", "J^T J"]
+    assert rows[0]["% of peak"] == 100
+    assert all(row["G operations / s"] > 0 for row in rows)
+    fire = rates.make_jacobian(3000, 4, 32, 0.2, 1)
+    assert len(fire.samples) == pytest.approx(0.2 * 3000 * 32, rel=0.2)
 
 
 def test_every_module_with_a_main_is_a_part():

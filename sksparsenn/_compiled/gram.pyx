@@ -38,13 +38,20 @@ cdef extern from "simd/gram.h" nogil:
         const int32_t *neurons
         const uint64_t *bits
         Py_ssize_t words
-    void fetch_ahead(const void *address)
-    void add_moments(const double *moments, Py_ssize_t size, const int32_t *list, int64_t count, double *sums)
+    enum:
+        AHEAD
+        MOMENTS_AT_ONCE
+    ctypedef struct Moments:
+        Py_ssize_t size, stride
+        double *moments
+        uint64_t *fires
+    void fetch_sample(const Jacobian *J, Py_ssize_t i)
+    void add_moments(const Jacobian *J, const int32_t *samples, Py_ssize_t count, Py_ssize_t n_neurons,
+                     const Moments *M, double *sums)
     void count_common(const uint64_t *set, const uint64_t *sets, Py_ssize_t n_sets, Py_ssize_t words, double *counts)
     void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, Py_ssize_t units)
 
 cdef enum:
-    AHEAD = 4  # samples of a neuron that are fetched before they are needed: they lie far apart
     WORDS_A_MEETING = 3  # of 64 neurons each, in the time that one sample of a list takes
 
 
@@ -188,69 +195,39 @@ def tangent_kernel_rows(jacobian, const int64_t[::1] entries):
 # -- the normal matrix J^T J ------------------------------------------------------------------
 
 
-cdef void second_moments(const double *x, Py_ssize_t d, double weight, double *out) noexcept nogil:
-    # The lower triangle of weight * x x^T, row by row.
-    cdef Py_ssize_t a, b, k = 0
-    for a in range(d):
-        for b in range(a + 1):
-            out[k] = weight * x[a] * x[b]
-            k += 1
-
-
-cdef inline void fetch_sample(const Jacobian *J, int32_t i) noexcept nogil:
-    cdef const int32_t *neurons = J.neurons + J.by_sample[i]
-    fetch_ahead(J.X + i * J.padded)
-    fetch_ahead(J.X + i * J.padded + 8)
-    fetch_ahead(neurons)
-    fetch_ahead(neurons + 16)
-
-
-cdef int64_t not_above(const int32_t *list, int64_t count, int32_t last) noexcept nogil:
-    # Return how many of the ascending numbers are at most `last`.
-    cdef int64_t low = 0, high = count, middle
-    while low < high:
-        middle = (low + high) // 2
-        if list[middle] <= last:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 cdef int normal_rows(const Jacobian *J, int32_t r, double[:, ::1] out) noexcept nogil:
     # The rows of neuron r in the lower triangle of J^T J; -1 if memory runs out.
-    cdef Py_ssize_t d = J.n_features
-    cdef Py_ssize_t size = (d * (d + 1) // 2 + 3) // 4 * 4, a, b, q, o
-    cdef int64_t k, begin
-    cdef int32_t i
+    cdef Py_ssize_t d = J.n_features, a, b, q, o
+    cdef int64_t k
     cdef double factor
-    cdef double *moments = <double *>calloc(size, sizeof(double))
-    cdef double *sums = <double *>calloc((r + 1) * size, sizeof(double))
+    cdef double *sums
     cdef double *sum_q
-    if moments == NULL or sums == NULL:
-        free(moments)
-        free(sums)
+    cdef void *room
+    cdef Moments M
+    M.size = (d * (d + 1) // 2 + 3) // 4 * 4
+    M.stride = M.size + 8 if M.size % 128 == 0 else M.size  # rows a power of two apart would drive each other from cache
+    # Aligned, as units that reach into two cache lines take twice the time; behind the moments there is a unit to spare.
+    room = calloc(((r + 1) * M.size + MOMENTS_AT_ONCE * M.stride + 12 + r + 1), 8)
+    if room == NULL:
         return -1
-    for k in range(J.by_neuron[r], J.by_neuron[r + 1]):
-        if k + AHEAD < J.by_neuron[r + 1]:
-            fetch_sample(J, J.samples[k + AHEAD])
-        i = J.samples[k]
-        begin = J.by_sample[i]
-        second_moments(J.X + i * J.padded, d, J.root[i] * J.root[i], moments)
-        add_moments(moments, size, J.neurons + begin,
-                    not_above(J.neurons + begin, J.by_sample[i + 1] - begin, r), sums)
+    sums = <double *>(<char *>room + (64 - <size_t>room % 64))
+    M.moments = sums + (r + 1) * M.size
+    M.fires = <uint64_t *>(M.moments + MOMENTS_AT_ONCE * M.stride + 4)
+    k = J.by_neuron[r]
+    while k < J.by_neuron[r + 1]:
+        add_moments(J, J.samples + k, min(MOMENTS_AT_ONCE, J.by_neuron[r + 1] - k), r + 1, &M, sums)
+        k += MOMENTS_AT_ONCE
     for q in range(r + 1):
         factor = 0
         for o in range(J.n_outputs):
             factor = factor + J.signs[r * J.n_outputs + o] * J.signs[q * J.n_outputs + o]
         factor = factor * J.scale * J.scale
-        sum_q = sums + q * size
+        sum_q = sums + q * M.size
         for a in range(d):
             for b in range(d):
                 k = a * (a + 1) // 2 + b if b <= a else b * (b + 1) // 2 + a
                 out[r * d + a, q * d + b] = factor * sum_q[k]
-    free(moments)
-    free(sums)
+    free(room)
     return 0
 
 

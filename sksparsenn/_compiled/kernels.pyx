@@ -44,6 +44,8 @@ cdef extern from "simd/lanes.h" nogil:
 cdef enum:
     MOST_BLOCKS = 32  # blocks of neurons that sums over neurons are cut into
     CHUNK = 64  # neurons handed to a thread at a time
+    ITEMS_OF_BLOCK = 1 << 16  # entries of lists that are worth a block of a transposition: they fit into cache
+    ITEMS_OF_PLACE = 64  # and for each row or column that is looked up for a block
 
 
 # -- one source, two precisions -----------------------------------------------------------------
@@ -525,28 +527,150 @@ def concatenated(const int64_t[::1] starts, const int64_t[::1] counts, const int
     return together
 
 
+# Lists to transpose.  Blocks are of columns where rows ascend, so that what a block writes stays in cache, and else of
+# rows.  Row k of `places` holds where in each row block k of columns begins, or where its entries of each column go.
+cdef struct Transposition:
+    const int64_t *indptr
+    const int32_t *indices
+    Py_ssize_t n_rows
+    Py_ssize_t n_columns
+    Py_ssize_t n_blocks
+    int64_t *places
+    int32_t *out
+
+
+cdef bint row_falls(const Transposition *lists, Py_ssize_t i) noexcept nogil:
+    cdef int64_t p
+    cdef bint falls = False
+    for p in range(lists.indptr[i] + 1, lists.indptr[i + 1]):
+        falls |= lists.indices[p] < lists.indices[p - 1]
+    return falls
+
+
+cdef bint rows_ascend(const Transposition *lists) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int falls = 0
+    for i in prange(lists.n_rows, schedule="static", num_threads=threads_for(<double>lists.indptr[lists.n_rows])):
+        falls |= row_falls(lists, i)
+    return not falls
+
+
+cdef void begin_of_columns(const Transposition *lists, Py_ssize_t block) noexcept nogil:
+    # Write where in each row the block of columns begins; block n_blocks is the end.
+    cdef Py_ssize_t i, first = block * lists.n_columns // lists.n_blocks
+    cdef int64_t low, high, middle
+    for i in range(lists.n_rows):
+        low, high = lists.indptr[i], lists.indptr[i + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if lists.indices[middle] < first:
+                low = middle + 1
+            else:
+                high = middle
+        lists.places[block * lists.n_rows + i] = low
+
+
+cdef void transpose_columns(const Transposition *lists, Py_ssize_t block, int64_t before,
+                            int64_t *starts) noexcept nogil:
+    # Fill `out` and `starts` for a block of columns, given how many entries are in columns before it.
+    cdef const int64_t *begin = lists.places + block * lists.n_rows
+    cdef Py_ssize_t i, c
+    cdef Py_ssize_t first = block * lists.n_columns // lists.n_blocks
+    cdef Py_ssize_t last = (block + 1) * lists.n_columns // lists.n_blocks
+    cdef int64_t p, end = before
+    for i in range(lists.n_rows):
+        for p in range(begin[i], begin[i + lists.n_rows]):
+            starts[lists.indices[p]] += 1
+    for c in range(first, last):
+        end += starts[c]
+        starts[c] = end - starts[c]
+    for i in range(lists.n_rows):
+        for p in range(begin[i], begin[i + lists.n_rows]):
+            c = lists.indices[p]
+            lists.out[starts[c]] = <int32_t>i
+            starts[c] += 1
+    # Each start is now its column's end, where the next column starts.
+    for c in range(last - 1, first, -1):
+        starts[c] = starts[c - 1]
+    if last > first:
+        starts[first] = before
+
+
+cdef void count_rows(const Transposition *lists, Py_ssize_t block) noexcept nogil:
+    # Count the entries of a block of rows in each column.
+    cdef int64_t *places = lists.places + block * lists.n_columns
+    cdef int64_t p
+    for p in range(lists.indptr[block * lists.n_rows // lists.n_blocks],
+                   lists.indptr[(block + 1) * lists.n_rows // lists.n_blocks]):
+        places[lists.indices[p]] += 1
+
+
+cdef void transpose_rows(const Transposition *lists, Py_ssize_t block) noexcept nogil:
+    # Fill `out` with the entries of a block of rows, each at its place, which then is the next one's.
+    cdef int64_t *places = lists.places + block * lists.n_columns
+    cdef Py_ssize_t i, c
+    cdef int64_t p
+    for i in range(block * lists.n_rows // lists.n_blocks, (block + 1) * lists.n_rows // lists.n_blocks):
+        for p in range(lists.indptr[i], lists.indptr[i + 1]):
+            c = lists.indices[p]
+            lists.out[places[c]] = <int32_t>i
+            places[c] += 1
+
+
+cdef void place_after_each_other(const Transposition *lists, int64_t *starts) noexcept nogil:
+    # Turn the counts of all blocks into the places where their entries begin, column by column.
+    cdef int64_t end = 0, count
+    cdef Py_ssize_t c, block
+    for c in range(lists.n_columns):
+        starts[c] = end
+        for block in range(lists.n_blocks):
+            count = lists.places[block * lists.n_columns + c]
+            lists.places[block * lists.n_columns + c] = end
+            end += count
+
+
+cdef transpose_by_columns(Transposition *lists, int64_t[::1] starts):
+    cdef Py_ssize_t block
+    cdef double work = 2.0 * lists.indptr[lists.n_rows]
+    cdef int64_t[:, ::1] places = np.empty((lists.n_blocks + 1, lists.n_rows), dtype=np.int64)
+    lists.places = &places[0, 0]
+    for block in prange(lists.n_blocks + 1, schedule="static", nogil=True, num_threads=threads_for(work)):
+        begin_of_columns(lists, block)
+    cdef int64_t[::1] before = np.asarray(places).sum(axis=1) - np.asarray(places)[0].sum()
+    for block in prange(lists.n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(work)):
+        transpose_columns(lists, block, before[block], &starts[0])
+
+
+cdef transpose_by_rows(Transposition *lists, int64_t[::1] starts):
+    cdef Py_ssize_t block
+    cdef double work = 2.0 * lists.indptr[lists.n_rows]
+    cdef int64_t[:, ::1] places = np.zeros((lists.n_blocks, lists.n_columns), dtype=np.int64)
+    lists.places = &places[0, 0]
+    for block in prange(lists.n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(work)):
+        count_rows(lists, block)
+    place_after_each_other(lists, &starts[0])
+    for block in prange(lists.n_blocks, schedule="dynamic", nogil=True, num_threads=threads_for(work)):
+        transpose_rows(lists, block)
+
+
 def transpose_lists(const int64_t[::1] indptr, const int32_t[::1] indices, Py_ssize_t n_columns):
     """Return compressed rows of the transpose: for each column, the rows that list it, ascending."""
-    cdef Py_ssize_t n_rows = indptr.shape[0] - 1, i, c
-    cdef int64_t p
+    cdef Py_ssize_t n_items = indices.shape[0]
+    cdef Transposition lists
     columns_indptr = np.zeros(n_columns + 1, dtype=np.int64)
-    rows_of_column = np.empty(indices.shape[0], dtype=np.int32)
-    cdef int64_t[::1] place = columns_indptr
+    rows_of_column = np.empty(n_items, dtype=np.int32)
+    if n_items == 0:
+        return columns_indptr, rows_of_column
+    columns_indptr[n_columns] = n_items
     cdef int32_t[::1] out = rows_of_column
-    with nogil:
-        for p in range(indices.shape[0]):
-            place[indices[p] + 1] += 1
-        for c in range(n_columns):
-            place[c + 1] += place[c]
-        for i in range(n_rows):
-            for p in range(indptr[i], indptr[i + 1]):
-                c = indices[p]
-                out[place[c]] = i
-                place[c] += 1
-        # Each place now holds its column's end: shift by one to restore the starts.
-        for c in range(n_columns, 0, -1):
-            place[c] = place[c - 1]
-        place[0] = 0
+    lists.indptr, lists.indices, lists.out = &indptr[0], &indices[0], &out[0]
+    lists.n_rows, lists.n_columns = indptr.shape[0] - 1, n_columns
+    lists.n_blocks = min(n_columns, n_items // max(ITEMS_OF_BLOCK, lists.n_rows * ITEMS_OF_PLACE))
+    if lists.n_blocks > 1 and rows_ascend(&lists):
+        transpose_by_columns(&lists, columns_indptr)
+    else:
+        lists.n_blocks = max(1, min(MOST_BLOCKS, n_items // max(ITEMS_OF_BLOCK, n_columns * ITEMS_OF_PLACE)))
+        transpose_by_rows(&lists, columns_indptr)
     return columns_indptr, rows_of_column
 
 

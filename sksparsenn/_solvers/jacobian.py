@@ -12,8 +12,13 @@ import numpy as np
 from scipy.sparse import csc_array, csr_array
 
 from sksparsenn._compiled.kernels import concatenated, firing_gradient, forward_of_candidates, room_for, transpose_lists
+from sksparsenn._compiled.normal import transpose_product
 from sksparsenn._network.firing import Lists
 from sksparsenn._samples.points import LANES
+
+# Bytes of X from which J^T v is summed a stretch of samples at a time: neuron by neuron, X would pass through the cache
+# once for each.
+LONG, LONG_OF_OUTPUTS = 1 << 20, 1 << 23
 
 
 class LinearNetwork(NamedTuple):
@@ -40,6 +45,9 @@ class WeightedRows(NamedTuple):
     by_sample: np.ndarray
     neurons: np.ndarray
     """On sample i fire ``neurons[by_sample[i] : by_sample[i + 1]]``."""
+    by_neuron: np.ndarray
+    samples: np.ndarray
+    """The same by neurons: q fires on ``samples[by_neuron[q] : by_neuron[q + 1]]``."""
 
 
 class Sizes(NamedTuple):
@@ -137,7 +145,14 @@ class Jacobian:
     def transpose_product(self, v):
         """Return J^T v as a padded row for each of `neurons`."""
         v = self._factor * v.reshape(len(self.X), self.n_outputs)
-        return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
+        if self.X.nbytes <= (LONG if self.n_outputs == 1 else LONG_OF_OUTPUTS) or not len(self.samples):
+            return firing_gradient(self.X, self.lists_of_neurons, v, self.signs)
+        rows = self.weighted_rows()
+        if self.n_outputs == 1:
+            return self.signs * transpose_product(self.X, rows, v)
+        padded = np.zeros((len(v), rows.signs.shape[1]))
+        padded[:, : self.n_outputs] = v
+        return transpose_product(self.X, rows, padded)
 
     def weighted_rows(self):
         """Return the `WeightedRows` of J."""
@@ -147,7 +162,8 @@ class Jacobian:
         signs = np.zeros((len(self.neurons), n_columns))
         if n_columns:
             signs[:, : self.n_outputs] = self.signs
-        return WeightedRows(np.square(root / largest), largest**2, signs, self.by_sample, self.neurons_of_sample)
+        lists = self.by_sample, self.neurons_of_sample, self.by_neuron, self.samples
+        return WeightedRows(np.square(root / largest), largest**2, signs, *lists)
 
     def packed(self, U):
         """Return padded rows as one vector without the padding."""

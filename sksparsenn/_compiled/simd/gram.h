@@ -32,7 +32,30 @@ static inline void fetch_ahead(const void *address)
     __builtin_prefetch(address);
 }
 
-void add_moments(const double *moments, ptrdiff_t size, const int32_t *list, int64_t count, double *sums);
+/* Samples of a neuron that are fetched before they are needed: they lie far apart. */
+#define AHEAD 4
+
+static inline void fetch_sample(const Jacobian *J, ptrdiff_t i)
+{
+    const int32_t *neurons = J->neurons + J->by_sample[i];
+    fetch_ahead(J->X + i * J->padded);
+    fetch_ahead(J->X + i * J->padded + 8);
+    fetch_ahead(neurons);
+    fetch_ahead(neurons + 16);
+}
+
+/* Samples whose moments are added to sums at a time: a bit for each. */
+#define MOMENTS_AT_ONCE 64
+
+/* Room for the moments of that many samples. */
+typedef struct {
+    ptrdiff_t size, stride; /* numbers in a row of sums, a multiple of four, and from one row of moments to the next */
+    double *moments;
+    uint64_t *fires; /* for each neuron, on which of the samples it fires */
+} Moments;
+
+void add_moments(const Jacobian *J, const int32_t *samples, ptrdiff_t count, ptrdiff_t n_neurons, const Moments *M,
+                 double *sums);
 void count_common(const uint64_t *set, const uint64_t *sets, ptrdiff_t n_sets, ptrdiff_t words, double *counts);
 void add_to_rows(const double *x, const int32_t *list, int64_t count, double *rows, ptrdiff_t units);
 

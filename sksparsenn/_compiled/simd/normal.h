@@ -17,10 +17,26 @@ typedef struct {
     ptrdiff_t units; /* vectors of 32 bytes in a row of U or out; rows of X hold as many, or more */
     const int64_t *by_sample;
     const int32_t *neurons;
+    const int64_t *by_neuron; /* the same pairs by neurons: q fires on the samples[by_neuron[q] : by_neuron[q + 1]] */
+    const int32_t *samples;
+    ptrdiff_t n_neurons;
 } RowsOfJ;
 
-/* out += J^T J U over the samples first <= i < last; `along` has room for J->padded_outputs numbers. */
-void add_normal_product(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *U, double *out, double *along);
+/* Where a stretch of samples keeps what it adds to its neurons. */
+typedef struct {
+    ptrdiff_t length; /* samples in a stretch */
+    double *rows; /* a row of 4 * units numbers for each sample of a stretch */
+    double *along; /* room for `padded_outputs` numbers */
+    int64_t *places; /* where in the samples of each neuron the stretch begins */
+} Stretch;
+
+/* out += J^T J U over the samples first <= i < last; `places` are where they begin, and are moved to their end. */
+void add_normal_product(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *U, double *out,
+                        const Stretch *stretch);
+
+/* out[q, :] += sum_i <signs[q, :], v[i, :]> X[i, :] over the samples first <= i < last on which q fires; the same. */
+void add_transpose_product(const RowsOfJ *J, ptrdiff_t first, ptrdiff_t last, const double *v, double *out,
+                           const Stretch *stretch);
 
 /* Vectors of n numbers in double precision. */
 double dot_of_vectors(const double *a, const double *b, ptrdiff_t n);
