@@ -1,5 +1,8 @@
 """Long tables are taken in blocks: the fit is that in one memory, with the same folds."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -162,3 +165,59 @@ def test_predictions_of_rows_left_out_stand_where_the_rows_do(in_blocks):
         found, kept = model.fit(X, y, weights).cv_prediction_, weights > 0
         np.testing.assert_allclose(found[kept], expected.cv_prediction_[kept], rtol=1e-5, atol=1e-7)
         assert np.isnan(found[~kept]).all()
+
+
+def test_an_interrupted_pass_leaves_the_estimator_as_it_was(in_blocks, monkeypatch):
+    model = clone(FITS["gauss_newton alone"])
+    X, y, weights = table(model)
+    before = model.fit(X, y, weights).hidden_weights_
+    parts, calls = summed_rows.chosen_part, iter(range(10**6))
+
+    def interrupted(*arguments):
+        if next(calls) == 40:
+            raise KeyboardInterrupt
+        return parts(*arguments)
+
+    monkeypatch.setattr(summed_rows, "chosen_part", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(random_state=1).fit(X, y, weights)
+    assert model.hidden_weights_ is before
+
+
+CEILING = """
+import resource, sys
+import numpy as np
+from sksparsenn import SketchedGaussNewtonRegressor
+from sksparsenn._estimators import summed_rows, summed_training
+
+X, y = np.load(sys.argv[1], mmap_mode="r"), np.load(sys.argv[2], mmap_mode="r")
+model = SketchedGaussNewtonRegressor(
+    64, shift=0.5, alpha=0.1, cv=None, solver="cg", linear_part=False, max_iter=2, random_state=0
+)
+summed_training.ROWS_OF_BLOCK, summed_rows.FEW_ROWS, summed_training.MOST_ROWS_AT_ONCE = 5000, 1000, 2000
+model.fit(X[:10_000], y[:10_000])  # threads and what else is made once
+in_use = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (in_use + int(sys.argv[4]),) * 2)
+summed_training.MOST_ROWS_AT_ONCE = int(sys.argv[3])
+try:
+    model.fit(X, y)
+except MemoryError:
+    print("no memory")
+else:
+    print("fitted", len(X))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+def test_a_ceiling_on_memory_holds_in_blocks_and_not_in_one_memory(tmp_path):
+    n_rows, features = 120_000, 8
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, features)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", X[:, 0] * X[:, 1])
+    answers = []
+    for most_rows in (2000, 10**9):
+        command = [sys.executable, "-c", CEILING, str(tmp_path / "X.npy"), str(tmp_path / "y.npy"), str(most_rows)]
+        found = subprocess.run([*command, str(40 << 20)], capture_output=True, text=True, check=False)
+        answers.append(found.stdout.strip() or found.stderr)
+    assert answers == [f"fitted {n_rows}", "no memory"]

@@ -119,3 +119,11 @@ def test_interruption_ends_a_fit_and_keeps_the_last_one(search, interruption_rea
     for name in before.keys() - {"max_iter", "n_iter_no_change"}:
         assert vars(model)[name] is before[name], name
     assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_values_that_are_not_finite_are_named_by_their_row(method):
+    X, y = table(300)
+    X[257, 1] = np.nan
+    with pytest.raises(ValueError, match=r"(?s)Input X contains NaN.*The first is in row 257 of X"):
+        getattr(SparseShiftedReLURegressor(16), method)(X, y)

@@ -19,7 +19,7 @@ from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silen
 from sksparsenn._estimators.callbacks import CallbackSupportMixin
 from sksparsenn._estimators.committee import out_of_fold
 from sksparsenn._estimators.fitted_network import FittedNetwork
-from sksparsenn._estimators.held_out import first_bad_row, renamed
+from sksparsenn._estimators.held_out import first_bad_row, naming_the_row, renamed
 from sksparsenn._estimators.start import Member, Rows, Start, Table
 from sksparsenn._estimators.summed_calibration import calibrate
 from sksparsenn._estimators.summed_start import SummedStart
@@ -166,7 +166,8 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
 
     def _read(self, X, y, sample_weight, *, reset):
         """Return checked rows."""
-        X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
+        with naming_the_row(X):
+            X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
         return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
 
     def _read_long(self, X, y, sample_weight):

@@ -44,6 +44,19 @@ def first_bad_row(values):
     return None
 
 
+@contextmanager
+def naming_the_row(X):
+    """Raise errors of scikit-learn's checks with the number of the first row of an array that is not finite."""
+    try:
+        yield
+    except ValueError as error:
+        floats = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+        row = first_bad_row(X) if floats else None
+        if row is None or "Input X contains" not in str(error):
+            raise
+        raise ValueError(f"{error}\nThe first is in row {row} of X.") from error
+
+
 def checked_samples(estimator, X_val, n_features):
     """Return X_val as `fit` takes X, or an error that names it."""
     with named("X_val"):

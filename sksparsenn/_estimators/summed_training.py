@@ -29,7 +29,7 @@ from sksparsenn._utils.range import (
 LINEAR_FOLDS = 5
 
 # A table of more rows is taken in blocks, so that no copy of it is ever whole, and so many rows make a block.
-MOST_ROWS_AT_ONCE, ROWS_OF_BLOCK = 1 << 21, 1 << 17
+MOST_ROWS_AT_ONCE, ROWS_OF_BLOCK = 1 << 21, 1 << 16
 
 
 class SummedTraining:

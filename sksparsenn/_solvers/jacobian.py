@@ -131,6 +131,17 @@ class Jacobian:
         part._set_rows(np.ascontiguousarray(self.X[samples]), self.root[samples], self.scale, self.n_features)
         return part
 
+    def followed_by(self, other):
+        """Return these rows of J and others, of the same columns, one after the other."""
+        both = object.__new__(Jacobian)
+        both.neurons, both.signs = self.neurons, self.signs
+        both.by_sample = np.append(self.by_sample, other.by_sample[1:] + self.by_sample[-1])
+        both.neurons_of_sample = np.append(self.neurons_of_sample, other.neurons_of_sample)
+        both.by_neuron, both.samples = transpose_lists(both.by_sample, both.neurons_of_sample, len(self.neurons))
+        X, root = np.concatenate([self.X, other.X]), np.append(self.root, other.root)
+        both._set_rows(X, root, self.scale, self.n_features)
+        return both
+
     def product(self, U):
         """Return J u as one vector, for U with a padded row for each of `neurons`."""
         if self.n_outputs > 1:  # every <u_r, x_i> once, for all outputs

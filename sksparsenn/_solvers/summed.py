@@ -3,6 +3,8 @@
 The system in J J^T has a row for each sample, so that it is left to tables that one process holds.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sksparsenn._compiled.gram import normal_matrix
@@ -11,12 +13,16 @@ from sksparsenn._solvers import choice
 from sksparsenn._solvers.cholesky import CholeskySolver
 from sksparsenn._solvers.conjugate_gradients import PATH_RESIDUAL
 from sksparsenn._solvers.iterations import conjugate_gradients, norm
+from sksparsenn._solvers.jacobian import Jacobian
 from sksparsenn._solvers.row_sample import LEAST_PART, OVERSAMPLING, RowSampleSolver
 from sksparsenn._solvers.solution import Solution
 from sksparsenn._solvers.systems import NormalSystem
 
 # Nanoseconds of a sum over parts whatever it adds up, and of each byte of it.
 ROUND, BYTE = 10e6, 4.0
+
+# By what the rows of a sample are multiplied where rows are in blocks.
+FOR_BLOCKS = 4
 
 SOLVERS = "auto", "cholesky", "cg", "sample"
 
@@ -76,6 +82,10 @@ class SummedSystem:
     def fill_of_sample(self, out, share, seed):
         """Write the lower triangle of the matrix of a share of the rows to `out`; return the share of the squares."""
         J, limit = self.jacobian, int(share * EVERYTHING)
+        if J.parts.bring_together:
+            sample = J.parts.sum(SampledRows.of, J.models, J.keys, limit, seed)
+            NormalSystem(sample.jacobian).fill(out)
+            return sample.squares / sample.squares_of_all
         packed = J.parts.sum(sample_matrix_of, J.models, J.keys, limit, seed)
         unpack_lower(packed[2:], out)
         return packed[0] / packed[1]
@@ -116,6 +126,25 @@ def sample_matrix_of(model, keys, limit, seed):
     J, rows = model.jacobian, np.flatnonzero(chosen_by_chance(keys, limit, seed))
     squares = np.square(J.root)
     return np.concatenate([[squares[rows].sum(), squares.sum()], packed_lower(J.part(rows))])
+
+
+class SampledRows(NamedTuple):
+    """Rows of J in a sample, and the squares of the weights in it and in all."""
+
+    jacobian: Jacobian
+    squares: float
+    squares_of_all: float
+
+    @classmethod
+    def of(cls, model, keys, limit, seed):
+        """Return the rows of a part that are in the sample."""
+        J, rows = model.jacobian, np.flatnonzero(chosen_by_chance(keys, limit, seed))
+        squares = np.square(J.root)
+        return cls(J.part(rows), squares[rows].sum(), squares.sum())
+
+    def __add__(self, other):
+        jacobian = self.jacobian.followed_by(other.jacobian)
+        return SampledRows(jacobian, self.squares + other.squares, self.squares_of_all + other.squares_of_all)
 
 
 def packed_lower(jacobian):
@@ -178,7 +207,9 @@ class SummedRowSampleSolver(RowSampleSolver):
     def fill_matrix(self):
         """Form the matrix of a sample of rows; return by what to multiply it."""
         sizes, seed = self.system.jacobian.sizes, int(self.random_state.randint(2**31 - 1))
-        share = min(1.0, OVERSAMPLING * self.system.size / (sizes.n_samples * sizes.n_outputs))
+        # Where a product takes a pass over blocks that are computed anew, more rows are worth their matrix.
+        oversampling = FOR_BLOCKS * OVERSAMPLING if self.system.jacobian.parts.bring_together else OVERSAMPLING
+        share = min(1.0, oversampling * self.system.size / (sizes.n_samples * sizes.n_outputs))
         found = self.system.fill_of_sample(self.matrix, share, seed)
         if found < LEAST_PART * share:
             found = self.system.fill_of_sample(self.matrix, 1.0, seed)
