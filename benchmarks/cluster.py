@@ -5,12 +5,13 @@ python -m benchmarks.cluster [--rows 100000 400000] [--workers 1 2 4] [--models 
 Ten standard normal features in float32, with the target of `benchmarks.long_tables`, in 16 partitions that the workers
 hold before the fit begins; workers are processes of one thread.  "in memory" is the estimator without Dask.  A
 request goes to all workers and brings a sum back.  "MB out" and "MB in" are what each worker gets and gives, "ms a
-request" the time until the sum is there, "model MB" what `doc/large_tables.md` says of both directions together.  Two
-cores serve all processes, so that more than two workers cannot be faster here.
+request" the time until the sum is there, "model out" and "model in" what `doc/large_tables.md` says of these requests.
+Two cores serve all processes, so that more than two workers cannot be faster here.
 """
 
 import pickle
 import warnings
+from collections import Counter
 from time import perf_counter
 
 from sklearn.base import clone
@@ -21,6 +22,7 @@ from benchmarks.large_tables import TEST_ROWS, nonlinear_table
 from benchmarks.tables import write_table
 
 FEATURES, PARTITIONS = 10, 16
+OF_REQUESTS = "requests", "ms a request", "MB out", "model out", "MB in", "model in"
 
 
 class Traffic:
@@ -30,7 +32,7 @@ class Traffic:
         from sksparsenn.dask import _doors
 
         self.module, self.asked, self.pickled = _doors, _doors.Doors._asked, _doors.pickled
-        self.requests, self.out, self.back, self.seconds = 0, 0, 0, 0.0
+        self.requests, self.out, self.back, self.seconds = Counter(), 0, 0, 0.0
 
     def __enter__(self):
         def pickled(request):
@@ -42,7 +44,7 @@ class Traffic:
             begin = perf_counter()
             answer = self.asked(doors, request)
             self.seconds += perf_counter() - begin
-            self.requests += 1
+            self.requests[request.function.__qualname__] += 1
             self.back += len(pickle.dumps(answer, protocol=5))
             return answer
 
@@ -53,19 +55,17 @@ class Traffic:
         self.module.pickled, self.module.Doors._asked = self.pickled, self.asked
 
 
-def modelled_megabytes(model):
-    """Return what the model of the documentation says of the bytes of a fit that each worker gets and gives.
+def modelled_megabytes(model, requests):
+    """Return what the model of the documentation says of the bytes that each worker gets and gives in these requests.
 
-    With N = width (features + 1) numbers of a network: an evaluation and a score send N numbers out each, a model of
-    the misfit brings N back, its check sends N out, a product with J^T J takes N both ways, a matrix N^2 / 2 back.
+    Weights are numbers of four bytes, sums over float32 rows of eight; rows of weights are padded to 16 numbers.
     """
-    n = model.width * (FEATURES + 1)
-    iterations = model.n_iter_
-    accepted = int(model.accepted_curve_.sum())
-    products = int(model.inner_iterations_curve_.sum())
-    matrices = int((model.inner_iterations_curve_ == 0).sum()) if model.solver_ != "cg" else 0
-    numbers = 2 * iterations * n + 2 * accepted * n + iterations * n + 2 * products * n + matrices * n**2 / 2
-    return 8 * numbers / 1e6
+    order, padded = model.width * (FEATURES + 1), model.width * 16
+    out = {"Summary.of": 4 * padded, "WeightedHeldOutRows.sums_of": 4 * padded, "LinearModel.decrease": 8 * padded,
+           "product_of": 8 * order}  # fmt: skip
+    back = {"Summary.of": 8 * model.width, "descent_of": 8 * padded, "product_of": 8 * order,
+            "matrix_of": 4 * order**2, "sample_matrix_of": 4 * order**2}  # fmt: skip
+    return [sum(requests[name] * size for name, size in sizes.items()) / 1e6 for sizes in (out, back)]
 
 
 def models(names):
@@ -106,14 +106,16 @@ def fit_on(n_workers, n_rows, name, model):
         score = model.to_local().score(X_new, y_new)
     row |= {"seconds": rounded(seconds), "score": rounded(score, 4)}
     if not traffic.requests:
-        return row | dict.fromkeys(("iterations", "requests", "ms a request", "MB out", "MB in", "model MB"), "")
+        return row | dict.fromkeys(("iterations", *OF_REQUESTS), "")
+    out, back = modelled_megabytes(model, traffic.requests)
     return row | {
         "iterations": model.n_iter_,
-        "requests": traffic.requests,
-        "ms a request": rounded(1e3 * traffic.seconds / traffic.requests),
+        "requests": traffic.requests.total(),
+        "ms a request": rounded(1e3 * traffic.seconds / traffic.requests.total()),
         "MB out": rounded(traffic.out / 1e6),
+        "model out": rounded(out),
         "MB in": rounded(traffic.back / 1e6),
-        "model MB": rounded(modelled_megabytes(model)),
+        "model in": rounded(back),
     }
 
 
@@ -130,7 +132,7 @@ def fit_in_memory(n_rows):
     score = model.score(*nonlinear_table(TEST_ROWS, FEATURES, "float32", seed=1))
     row = {"rows": n_rows, "workers": "in memory", "model": type(model).__name__}
     row |= {"seconds": rounded(seconds), "score": rounded(score, 4), "iterations": model.n_iter_}
-    return row | dict.fromkeys(("requests", "ms a request", "MB out", "MB in", "model MB"), "")
+    return row | dict.fromkeys(OF_REQUESTS, "")
 
 
 def figure(rows):
