@@ -64,7 +64,7 @@ def modelled_megabytes(model, requests):
     out = {"Summary.of": 4 * padded, "WeightedHeldOutRows.sums_of": 4 * padded, "LinearModel.decrease": 8 * padded,
            "product_of": 8 * order}  # fmt: skip
     back = {"Summary.of": 8 * model.width, "descent_of": 8 * padded, "product_of": 8 * order,
-            "matrix_of": 4 * order**2, "sample_matrix_of": 4 * order**2}  # fmt: skip
+            "matrix_of": 4 * order**2, "SampledRows.of": 4 * order**2}  # fmt: skip
     return [sum(requests[name] * size for name, size in sizes.items()) / 1e6 for sizes in (out, back)]
 
 

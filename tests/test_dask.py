@@ -132,6 +132,16 @@ def test_weights_do_not_depend_on_the_number_of_workers(client):
         client.cluster.scale(2)
 
 
+def test_a_sample_of_rows_does_not_depend_on_partitions(client):
+    X, y, _ = table()
+    model = pair("gauss_newton path", solver="sample", width=8, max_iter=6, cv=2)[0]
+    one = clone(model).fit(in_partitions(X, SIZES), in_partitions(y, SIZES))
+    other = clone(model).fit(in_partitions(X, [800, 700]), in_partitions(y, [800, 700]))
+    np.testing.assert_allclose(other.hidden_weights_, one.hidden_weights_, rtol=0, atol=1e-6)
+    assert one.solver_ == "sample"
+    assert one.inner_iterations_curve_.max() > 2
+
+
 def test_the_data_stay_where_they_are(client):
     """What comes to the client and goes out from it during a fit is less than a tenth of the data."""
     rng = da.random.default_rng(0)

@@ -248,3 +248,25 @@ def test_small_networks_and_sparse_tables_have_no_tree():
         model = fitted(Estimator, width=64)
         assert model._neuron_order is None
         assert model.hidden_weights_.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["SparseShiftedReLURegressor", "SketchedGaussNewtonClassifier"])
+def test_long_tables_are_predicted_in_blocks(name, monkeypatch):
+    import sksparsenn
+    from sksparsenn._estimators import fitted_network
+    from sksparsenn._samples.lift import Lift
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((700, 3))
+    y = (X[:, 0] > 0).astype(int) if "Classifier" in name else X[:, 0]
+    model = getattr(sksparsenn, name)(16, max_iter=2, random_state=0).fit(X, y)
+    expected, lift, seen = model.predict(X), Lift.__call__, []
+
+    def lifted(self, rows, dtype):
+        seen.append(len(rows))
+        return lift(self, rows, dtype)
+
+    monkeypatch.setattr(Lift, "__call__", lifted)
+    monkeypatch.setattr(fitted_network, "ROWS_AT_ONCE", 200)
+    np.testing.assert_array_equal(model.predict(X), expected)
+    assert seen == [200, 200, 200, 100]

@@ -21,6 +21,9 @@ from sksparsenn._search.neuron_tree import (
 )
 from sksparsenn._utils.range import aligned, aligned_table
 
+# Rows that are lifted and predicted at a time, a multiple of those that the lift takes at a time.
+ROWS_AT_ONCE = 1 << 17
+
 # Tables up to this size are looked at here before scikit-learn checks them, which takes longer than a prediction.
 FEW_ENTRIES = 1 << 12
 
@@ -127,7 +130,19 @@ class FittedNetwork:
 
     def _network_outputs(self, X):
         """Return the outputs in the units of the network; nothing here calls BLAS, whose threads would change bits."""
-        X, linear_part = self._checked(X), linear.mean_part_of(self)
+        X = self._checked(X)
+        n_rows = X.shape[0]
+        if n_rows <= ROWS_AT_ONCE:
+            return self._outputs_of_rows(X)
+        outputs = np.empty((n_rows, self.output_weights_.shape[1]), self.hidden_weights_.dtype)
+        for start in range(0, n_rows, ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            outputs[rows] = self._outputs_of_rows(X[rows])
+        return outputs
+
+    def _outputs_of_rows(self, X):
+        """Return the outputs for checked rows, few enough to be lifted at a time."""
+        linear_part = linear.mean_part_of(self)
         samples = self._lift()(X, self.hidden_weights_.dtype)
         tree = self._tree() if are_few(samples) else None
         network = self._network_for(samples)

@@ -82,13 +82,10 @@ class SummedSystem:
     def fill_of_sample(self, out, share, seed):
         """Write the lower triangle of the matrix of a share of the rows to `out`; return the share of the squares."""
         J, limit = self.jacobian, int(share * EVERYTHING)
-        if J.parts.bring_together:
-            sample = J.parts.sum(SampledRows.of, J.models, J.keys, limit, seed)
-            NormalSystem(sample.jacobian).fill(out)
-            return sample.squares / sample.squares_of_all
-        packed = J.parts.sum(sample_matrix_of, J.models, J.keys, limit, seed)
-        unpack_lower(packed[2:], out)
-        return packed[0] / packed[1]
+        # Rows of a sample are fewer numbers than their matrix, which is made once, where the sum of the parts is.
+        packed = J.parts.sum(SampledRows.of, J.models, J.keys, limit, seed, then=SampledRows.packed_matrix)
+        unpack_lower(packed[1:], out)
+        return packed[0]
 
     def product(self, u):
         """Return J^T J u."""
@@ -121,13 +118,6 @@ def matrix_of(model):
     return packed_lower(model.jacobian)
 
 
-def sample_matrix_of(model, keys, limit, seed):
-    """Return the squares of the weights in a sample of the rows and in all, and the packed triangle of its J^T J."""
-    J, rows = model.jacobian, np.flatnonzero(chosen_by_chance(keys, limit, seed))
-    squares = np.square(J.root)
-    return np.concatenate([[squares[rows].sum(), squares.sum()], packed_lower(J.part(rows))])
-
-
 class SampledRows(NamedTuple):
     """Rows of J in a sample, and the squares of the weights in it and in all."""
 
@@ -141,6 +131,10 @@ class SampledRows(NamedTuple):
         J, rows = model.jacobian, np.flatnonzero(chosen_by_chance(keys, limit, seed))
         squares = np.square(J.root)
         return cls(J.part(rows), squares[rows].sum(), squares.sum())
+
+    def packed_matrix(self):
+        """Return the share of the squares in the sample, and the packed triangle of its J^T J."""
+        return np.append(self.squares / self.squares_of_all, packed_lower(self.jacobian))
 
     def __add__(self, other):
         jacobian = self.jacobian.followed_by(other.jacobian)

@@ -34,9 +34,9 @@ class Parts:
         """Return the column of function(*arguments), where each column among them stands for its value."""
         return Column([function(*values) for values in spread(arguments)])
 
-    def sum(self, function, *arguments):
-        """Return the sum of function(*arguments) over the parts."""
-        return reduce(add, self.map(function, *arguments).values)
+    def sum(self, function, *arguments, then=None):
+        """Return the sum of function(*arguments) over the parts, or what the function `then` makes of it."""
+        return _made_of(reduce(add, self.map(function, *arguments).values), then)
 
     def close(self):
         """Let go of what is held elsewhere."""
@@ -50,7 +50,7 @@ class Blocks(Parts):
     def map(self, function, *arguments):
         return Column([partial(_computed, function, *values) for values in spread(arguments)])
 
-    def sum(self, function, *arguments):
+    def sum(self, function, *arguments, then=None):
         tasks, n_threads, total = self.map(function, *arguments).values, threads_of(np.inf), None
         threads = ThreadPoolExecutor(n_threads, "sksparsenn", one_thread_here)
         try:
@@ -60,7 +60,7 @@ class Blocks(Parts):
         finally:
             # An interrupted fit does not wait for the blocks under way, which nobody will look at.
             threads.shutdown(wait=False, cancel_futures=True)
-        return total
+        return _made_of(total, then)
 
 
 def spread(arguments):
@@ -68,6 +68,10 @@ def spread(arguments):
     n_parts = max(len(argument.values) for argument in arguments if isinstance(argument, Column))
     columns = [argument.values if isinstance(argument, Column) else [argument] * n_parts for argument in arguments]
     return zip(*columns, strict=True)
+
+
+def _made_of(total, then):
+    return total if then is None else then(total)
 
 
 def _computed(function, *arguments):

@@ -67,12 +67,12 @@ class FutureParts(Parts):
         homes = zip(self.homes, spread(arguments), strict=True)
         return Column([self.submit(_on_one_thread, function, *values, home=home) for home, values in homes])
 
-    def sum(self, function, *arguments):
+    def sum(self, function, *arguments, then=None):
         summands = self.map(function, *arguments).values
         while len(summands) > 1:
             groups = [summands[first : first + FAN_IN] for first in range(0, len(summands), FAN_IN)]
             summands = [self.submit(_total, *group) if len(group) > 1 else group[0] for group in groups]
-        return summands[0].result()
+        return summands[0].result() if then is None else self.submit(then, summands[0]).result()
 
     def submit(self, function, *arguments, home=None, **options):
         """Return the future of a task, on that worker if it is there."""

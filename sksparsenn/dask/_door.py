@@ -52,6 +52,8 @@ class Request(NamedTuple):
     """Tokens of columns that nobody will ask for any more."""
     function: object
     arguments: tuple
+    then: object
+    """What to make of the sum, where the tree has its root; None for the sum itself."""
 
 
 class Address(NamedTuple):
@@ -112,8 +114,9 @@ class Door:
         first = FAN_IN * place + 1
         below = range(first, min(first + FAN_IN, len(doors)))
         answers = [(doors[child].worker, _asked(doors[child], message, doors, child)) for child in below]
+        request = loads(message)
         try:
-            sums = [self._sum(loads(message))]
+            sums = [self._sum(request)]
         except Exception as error:
             sums = [Raised(_without_frames(error))]
         for worker, answer in answers:
@@ -126,7 +129,13 @@ class Door:
             if wrong:
                 return wrong[0]
         sums = [value for value in sums if value is not None]
-        return reduce(add, sums) if sums else None
+        total = reduce(add, sums) if sums else None
+        if place or request.then is None:
+            return total
+        try:
+            return request.then(total)
+        except Exception as error:
+            return Raised(_without_frames(error))
 
     def _sum(self, request):
         """Return the sum over the parts of this door; None if it has none."""

@@ -69,13 +69,13 @@ class Doors(Parts):
         finalize(planned, self.forgotten.append, token).atexit = False
         return planned
 
-    def sum(self, function, *arguments):
+    def sum(self, function, *arguments, then=None):
         for _ in range(MOST_LOSSES):
             with self.lock:
                 self._settle()
                 forgotten = self.forgotten[:]
                 recipes = self._recipes_for(arguments)
-            answer = self._asked(Request(recipes, forgotten, function, _referring(arguments)))
+            answer = self._asked(Request(recipes, forgotten, function, _referring(arguments), then))
             if isinstance(answer, Raised):
                 raise answer.error
             if not isinstance(answer, Lost):
