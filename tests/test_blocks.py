@@ -58,7 +58,7 @@ def in_blocks(monkeypatch):
 def in_memory(model, X, y, weights):
     """The same fit in one memory."""
     model = clone(model)
-    if model.cv is not None:
+    if isinstance(model.cv, int):
         model.set_params(cv=same_splits(X, model.cv))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 10**9)
@@ -147,7 +147,7 @@ def test_what_asks_for_all_rows_is_served_in_one_memory(in_blocks, monkeypatch):
     X, y, weights = table(model)
     blocks = []
     start = type(model)._start_in_blocks
-    monkeypatch.setattr(type(model), "_start_in_blocks", lambda self, rows: blocks.append(1) or start(self, rows))
+    monkeypatch.setattr(type(model), "_start_in_blocks", lambda self, *rows: blocks.append(1) or start(self, *rows))
     for parameters in ({"solver": "nystrom"}, {"warm_start": True}, {"search": "max_tree"}):
         clone(model).set_params(**parameters).fit(X, y, weights)
     model.fit(X, y, weights, groups=np.arange(N) // 3)
@@ -165,6 +165,67 @@ def test_predictions_of_rows_left_out_stand_where_the_rows_do(in_blocks):
         found, kept = model.fit(X, y, weights).cv_prediction_, weights > 0
         np.testing.assert_allclose(found[kept], expected.cv_prediction_[kept], rtol=1e-5, atol=1e-7)
         assert np.isnan(found[~kept]).all()
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.4, 0.75])
+def test_the_fraction_held_out_is_the_one_asked_for(in_blocks, fraction):
+    model = clone(FITS["gauss_newton"]).set_params(cv=None, validation_fraction=fraction)
+    X, y, _ = table(model)
+    model.fit(X, y)
+    assert model.rows_curve_[-1] == pytest.approx((1 - fraction) * N, abs=4 * np.sqrt(N * fraction))
+    assert np.isfinite(model.validation_scores_).all()
+    assert not hasattr(model, "cv_score_")
+
+
+@pytest.mark.parametrize("cv", [None, 2])
+def test_rows_that_are_too_alike_are_seen_together(in_blocks, cv):
+    X = np.repeat([[0.0, 1.0], [1.0, 0.0]], N // 2, axis=0)
+    model = clone(FITS["gauss_newton"]).set_params(cv=cv).fit(X, X[:, 0])
+    expected = in_memory(clone(model).set_params(cv=cv), X, X[:, 0], None) if cv is None else model
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+    assert np.isfinite(model.validation_scores_).all()
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e-160])
+def test_scores_of_targets_of_any_size(in_blocks, factor):
+    model = clone(FITS["gauss_newton"])
+    X, y, weights = table(model)
+    expected = model.fit(X, y, weights).cv_score_
+    assert model.fit(X, factor * y, weights).cv_score_ == pytest.approx(expected, rel=1e-6)
+
+
+def test_blocks_are_views_of_the_table(in_blocks, monkeypatch):
+    model = clone(FITS["descent"]).set_params(max_iter=2)
+    X, y, weights = table(model)
+    taken, as_taken = [], summed_training.as_taken
+
+    def seen(rows):
+        taken.append(np.shares_memory(rows.X, X) and len(rows.X) <= 200)
+        return as_taken(rows)
+
+    monkeypatch.setattr(summed_training, "as_taken", seen)
+    by_columns = np.asfortranarray(X)
+    expected = model.fit(X, y, weights).hidden_weights_
+    assert taken
+    assert all(taken)
+    np.testing.assert_array_equal(model.fit(by_columns, y, weights).hidden_weights_, expected)
+
+
+def test_classes_keep_their_kind_and_errors_name_rows(in_blocks):
+    model = clone(FITS["descent labels"]).set_params(max_iter=2)
+    X, y, weights = table(model)
+    assert model.fit(X, y.astype(np.int8), weights).classes_.dtype == np.int8
+    assert model.fit(X, np.array(["a", "b", "c"], dtype=object)[y], weights).classes_.dtype == object
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        model.fit(X, X[:, 0], weights)
+    regressor = clone(FITS["descent"])
+    bad = X[:, 0].copy()
+    bad[1234] = np.nan
+    with pytest.raises(ValueError, match=r"(?s)Input y contains NaN.*The first is in row 1234 of y"):
+        regressor.fit(X, bad)
+    for wrong in ({"y_val": y}, {"sample_weight_val": y}):
+        with pytest.raises(ValueError, match="X_val"):
+            regressor.fit(X, X[:, 0], **wrong)
 
 
 def test_an_interrupted_pass_leaves_the_estimator_as_it_was(in_blocks, monkeypatch):

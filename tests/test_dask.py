@@ -317,6 +317,24 @@ def test_bad_input_is_named(client):
         on_dask.DaskSparseShiftedReLURegressor(solver="sgd").fit(*data)
     with pytest.raises(ValueError, match="width"):
         clone(model).set_params(width=0).fit(*data)
+    frame = dd.from_pandas(pd.DataFrame(X, columns=["a", "b", "c", 3]), npartitions=2)
+    with pytest.raises(TypeError, match="columns named by texts and by others"):
+        model.fit(frame, in_partitions(y, [750, 750]))
+    with pytest.raises(ValueError, match="X has 1 dimensions, but has to have 2"):
+        model.fit(data[1], data[1])
+    with pytest.raises(ValueError, match="would have none to train on, or to be stopped by"):
+        model.fit(da.ones((N, 2), chunks=500), da.ones(N, chunks=500))
+    with pytest.raises(ValueError, match=r"sample_weight holds weights up to .* does not fit into float64"):
+        model.fit(*data, da.full(N, 1e306, chunks=tuple([tuple(SIZES)])))
+    classifier, labels = (
+        on_dask.DaskSparseShiftedReLUClassifier(),
+        np.array(["a", "b"], dtype=object)[X[:, 0].astype(int) % 2],
+    )
+    labels[805] = None
+    with pytest.raises(ValueError, match="partition 3 of y holds no label in its row 4"):
+        classifier.fit(data[0], in_partitions(labels, SIZES))
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        classifier.fit(*data)
     assert not hasattr(model, "hidden_weights_")
     assert not hasattr(on_dask.DaskSparseShiftedReLURegressor(), "partial_fit")
 

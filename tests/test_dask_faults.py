@@ -135,6 +135,35 @@ def test_a_worker_that_comes_is_used(cluster, client, expected, monkeypatch):
     cluster.scale(2)
 
 
+def test_sums_are_whole_while_workers_come_and_networks_are_trained_side_by_side(cluster, client, monkeypatch):
+    X, y = data()
+    expected = model(cv=4, alpha="auto", early_stopping="auto").fit(X, y).hidden_weights_
+
+    def grow():
+        cluster.scale(4)
+
+    after_iterations(monkeypatch, 6, grow)
+    found = model(cv=4, alpha="auto", early_stopping="auto").fit(X, y).hidden_weights_
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+    assert left_on(client) == NOTHING
+    cluster.scale(2)
+
+
+def test_a_worker_that_does_not_answer_once_is_asked_again(client, expected, monkeypatch):
+    monkeypatch.setattr(doors, "FORGIVEN_AFTER", 0.5)
+    answered, calls = doors.Doors._answer, iter(range(10**6))
+
+    def answer(self, workers, *arguments):
+        if next(calls) in (20, 21, 22):
+            raise doors.LostWorker(workers[0])
+        return answered(self, workers, *arguments)
+
+    monkeypatch.setattr(doors.Doors, "_answer", answer)
+    found = model().fit(*data()).hidden_weights_
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+    assert left_on(client) == NOTHING
+
+
 def test_an_interrupted_fit_leaves_nothing(client, monkeypatch):
     after_iterations(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGINT))
     interrupted = model(max_iter=10**6)

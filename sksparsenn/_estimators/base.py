@@ -166,7 +166,7 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
 
     def _read(self, X, y, sample_weight, *, reset):
         """Return checked rows."""
-        with naming_the_row(X):
+        with naming_the_row(X=X, y=y):
             X, y = validate_data(self, X, y, reset=reset, **self._input_checks(X), **self._target_kind.checks)
         return self._weighted(aligned_table(X), y, sample_weight, "sample_weight")
 
@@ -174,8 +174,9 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
         """Return checked rows of a long table, without a copy of a table in memory or on disk."""
         if issparse(X):
             self._input_checks(X)
-        checks = self._input_checks(X) | {"ensure_all_finite": False}
-        X, y = validate_data(self, X, y, **checks, **self._target_kind.checks)
+        checks = self._input_checks(X) | {"ensure_all_finite": False, "order": None}
+        with naming_the_row(y=y):
+            X, y = validate_data(self, X, y, **checks, **self._target_kind.checks)
         bad = first_bad_row(X)
         if bad is not None:
             raise ValueError(f"Input X contains NaN or infinity, first in row {bad}: remove or replace such rows.")

@@ -30,21 +30,23 @@ class Facts(NamedTuple):
     high_y: np.ndarray | None
     classes: dict
     """Of labels, what each weighs."""
+    label_dtype: np.dtype | None
 
     @classmethod
     def of(cls, rows, labels):
         """Return the facts of the `Rows` of a part, with labels or numbers as targets."""
         X, y, weights = rows
         shares, X = weights / weights.sum(), X.astype(np.float64, copy=False)
-        of_y = None, y.ndim == 1, None, None, {}
         if labels:
+            require_labels(y)
             classes, places = np.unique(y, return_inverse=True)
             if len(classes) > MOST_CLASSES:
                 raise ValueError(f"y holds more than {MOST_CLASSES} labels: for numbers use a regressor.")
-            of_y = None, True, None, None, dict(zip(classes.tolist(), np.bincount(places, weights), strict=True))
+            of_classes = dict(zip(classes.tolist(), np.bincount(places, weights), strict=True))
+            of_y = None, True, None, None, of_classes, y.dtype
         else:
             columns = y.reshape(len(y), -1)
-            of_y = Moments.of(columns, shares, True), y.ndim == 1, columns.min(axis=0), columns.max(axis=0), {}
+            of_y = Moments.of(columns, shares, True), y.ndim == 1, columns.min(axis=0), columns.max(axis=0), {}, None
         moments = Moments.of(X, shares, True)
         dtype = rows.X.dtype
         return cls(len(y), float(weights.sum()), dtype, X.min(axis=0), X.max(axis=0), moments, *of_y)
@@ -74,7 +76,15 @@ class Facts(NamedTuple):
                 label: self.classes.get(label, 0.0) + other.classes.get(label, 0.0)
                 for label in sorted({**self.classes, **other.classes})
             },
+            None if numbers else np.promote_types(self.label_dtype, other.label_dtype),
         )
+
+
+def require_labels(y):
+    """Raise ValueError if labels are numbers that are not whole."""
+    if y.dtype.kind == "f" and (y != np.floor(y)).any():
+        example = y[y != np.floor(y)][0]
+        raise ValueError(f"Unknown label type: continuous. y holds {example}: for numbers use a regressor.")
 
 
 def balanced(rows, factors):
@@ -89,6 +99,8 @@ def lift_of(facts, fit_intercept, intercept_scaling):
         return Lift(np.zeros(len(facts.low)), None, 0.0)
     spread = float(np.sqrt(np.square(facts.X.deviation).sum()))
     unit = max(np.abs(facts.low).max(), np.abs(facts.high).max()) or 1.0
+    if not spread and (facts.low != facts.high).any():
+        raise ValueError(f"squares of entries of X, up to {unit:.3g}, vanish in float64: multiply X by a constant.")
     lift = Lift(facts.X.mean, intercept_scaling * (spread or float(unit)), spread)
     if not (np.isfinite(lift.centre).all() and np.isfinite([lift.constant, spread]).all()):
         raise ValueError(f"squares of entries of X, up to {unit:.3g}, do not fit into float64: divide X by a constant.")

@@ -101,9 +101,10 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues, in_batches = self._continues(), self.solver == "sgd"
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            if self._takes_blocks(X, groups, X_val):
-                start = self._start_in_blocks(self._read_long(X, y, sample_weight))
-            else:
+            start = None
+            if self._takes_blocks(X, groups, *held_out):
+                start = self._start_in_blocks(X, y, sample_weight)
+            if start is None:
                 start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
             self._train(start, X, y, sample_weight)
         return self

@@ -45,16 +45,15 @@ def first_bad_row(values):
 
 
 @contextmanager
-def naming_the_row(X):
-    """Raise errors of scikit-learn's checks with the number of the first row of an array that is not finite."""
+def naming_the_row(**arrays):
+    """Raise errors of scikit-learn's checks with the number of the first row that is not finite, of arrays by name."""
     try:
         yield
     except ValueError as error:
-        floats = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
-        row = first_bad_row(X) if floats else None
-        if row is None or "Input X contains" not in str(error):
-            raise
-        raise ValueError(f"{error}\nThe first is in row {row} of X.") from error
+        for name, array in arrays.items():
+            if f"Input {name} contains" in str(error) and isinstance(array, np.ndarray) and array.dtype.kind == "f":
+                raise ValueError(f"{error}\nThe first is in row {first_bad_row(array)} of {name}.") from error
+        raise
 
 
 def checked_samples(estimator, X_val, n_features):

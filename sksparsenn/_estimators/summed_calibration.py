@@ -111,7 +111,7 @@ def _calibrate_labels(estimator, start, rows):
 
 
 class SquaredErrors(NamedTuple):
-    """Of rows left out: squared residuals in the user's units, and the moments of y about its mean."""
+    """Of rows left out: squared residuals, and the moments of y about its mean, in standard units."""
 
     weight: float
     errors: np.ndarray
@@ -123,8 +123,9 @@ class SquaredErrors(NamedTuple):
         if not len(rows.weights):
             return cls(0.0, np.zeros(rows.encoded.shape[1]), None)
         weight = float(rows.weights.sum())
-        errors = rows.weights @ np.square(rows.residuals(units) * units.scale)
-        return cls(weight, errors, Moments.of(rows.encoded, rows.weights / weight, True))
+        errors = rows.weights @ np.square(rows.residuals(units))
+        y = units(rows.encoded, np.float64)
+        return cls(weight, errors, Moments.of(y, rows.weights / weight, True))
 
     def __add__(self, other):
         weight = self.weight + other.weight

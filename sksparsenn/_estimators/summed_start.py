@@ -134,16 +134,18 @@ class LiftedRows(NamedTuple):
 
 
 def folds_of(cv, n_rows):
-    """Return the `Folds` that `cv` stands for, without labels, and the number of hashes' values; or None and one."""
-    if cv is None:
-        return None, 1
+    """Return the `Folds` that `cv` stands for, without labels, and the shares of rows that have each label."""
     if cv == "auto" and n_rows > ENOUGH_FOR_ONE_NETWORK:
-        n_labels = max(AUTO_FOLDS, -(-n_rows // ENOUGH_LEFT_OUT))
-        leaves_out = np.eye(n_labels, dtype=bool)[:1]
-    else:
-        n_labels = AUTO_FOLDS if cv == "auto" else cv
-        leaves_out = np.eye(n_labels, dtype=bool)
-    return Folds(np.empty(0, np.int64), ~leaves_out, leaves_out), n_labels
+        return one_left_out(1 / max(AUTO_FOLDS, -(-n_rows // ENOUGH_LEFT_OUT)))
+    n_labels = AUTO_FOLDS if cv == "auto" else cv
+    leaves_out = np.eye(n_labels, dtype=bool)
+    return Folds(np.empty(0, np.int64), ~leaves_out, leaves_out), np.full(n_labels, 1 / n_labels)
+
+
+def one_left_out(share):
+    """Return the `Folds` of one network that leaves out a share of the rows, and the shares of rows of each label."""
+    leaves_out = np.array([[True, False]])
+    return Folds(np.empty(0, np.int64), ~leaves_out, leaves_out), np.array([share, 1 - share])
 
 
 def new_linear_parts(features, moments, folds, trains, centred):
@@ -155,11 +157,12 @@ def new_linear_parts(features, moments, folds, trains, centred):
 # -- on the workers --------------------------------------------------------------------------------
 
 
-def labelled(rows, targets, n_labels, seed):
-    """Return the `Labelled` rows of a part: a row's label is its hash's share of all numbers, times `n_labels`."""
+def labelled(rows, targets, shares, seed):
+    """Return the `Labelled` rows of a part: hashes, in order, are dealt to labels in proportion to their shares."""
     X, y, weights = rows
     encoded, keys = targets.encode(y), row_keys(X)
-    labels = (mixed(keys, seed) >> np.uint64(32)).astype(np.int64) * n_labels >> 32
+    edges = np.ceil(np.cumsum(shares)[:-1] * 2.0**32).astype(np.int64)
+    labels = np.searchsorted(edges, (mixed(keys, seed) >> np.uint64(32)).astype(np.int64), side="right")
     return Labelled(X, encoded, weights, labels, keys)
 
 
@@ -171,11 +174,9 @@ def products_of_labels(rows, features, units, n_labels):
     return np.stack([part.products for part in moments])
 
 
-def sums_of_labels(rows, n_labels):
-    """Return for each label the number of rows and their weight, (2, n_labels)."""
-    return np.stack([
-        np.bincount(rows.labels, minlength=n_labels), np.bincount(rows.labels, rows.weights, n_labels)
-    ])  # fmt: skip
+def rows_of_labels(rows, n_labels):
+    """Return the number of rows of each label."""
+    return np.bincount(rows.labels, minlength=n_labels)
 
 
 def first_rows(rows, most=8):

@@ -8,10 +8,11 @@ from sklearn.utils import check_random_state, compute_class_weight
 
 from sksparsenn._estimators import linear
 from sksparsenn._estimators import summed_start as starting
+from sksparsenn._estimators.advice import warn_of_spreads
 from sksparsenn._estimators.facts import Facts, balanced, features_of, lift_of, units_of_numbers
 from sksparsenn._estimators.folds import Folds
 from sksparsenn._estimators.summed_rows import NetworkRows
-from sksparsenn._estimators.targets import Labels, Numbers
+from sksparsenn._estimators.targets import Labels, Numbers, require_classes
 from sksparsenn._search.choice import require_training_memory
 from sksparsenn._training.early_stopping import EarlyStopping
 from sksparsenn._training.linear_fit import Moments as ProductMoments
@@ -23,6 +24,7 @@ from sksparsenn._utils.range import (
     require_normal_targets,
     require_output_scale,
     require_room,
+    total_weight,
 )
 
 # Folds that choose the strength of the linear part where no network leaves rows out.
@@ -51,12 +53,17 @@ class SummedTraining:
             return f"search={self.search!r} follows every move of the weights: use 'auto' or 'margin'."
         return None
 
-    def _start_in_blocks(self, rows):
-        """Return what training on blocks of checked rows starts from."""
-        parts, numbers = Blocks(), range(0, len(rows.y), ROWS_OF_BLOCK)
-        blocks = (rows.part(slice(first, first + ROWS_OF_BLOCK)).that_weigh_something() for first in numbers)
-        start = self._start_on(parts, Column([block for block in blocks if len(block.y)]))
-        return start._replace(weighs_something=rows.weights > 0)
+    def _start_in_blocks(self, X, y, sample_weight):
+        """Return what training on blocks of rows starts from; None if rows are so alike that all have to be seen."""
+        rows = self._read_long(X, y, sample_weight)
+        slices = (slice(first, first + ROWS_OF_BLOCK) for first in range(0, len(rows.y), ROWS_OF_BLOCK))
+        # Views of the table, of which rows are copied when their block is taken.
+        blocks, parts = [rows.part(block) for block in slices], Blocks()
+        blocks = parts.map(as_taken, Column([block for block in blocks if block.weights.any()]))
+        try:
+            return self._start_on(parts, blocks)._replace(weighs_something=rows.weights > 0)
+        except TooAlike:
+            return None
 
     # -- the opening of a fit -------------------------------------------------------------------------------------
 
@@ -76,18 +83,22 @@ class SummedTraining:
         activation = self._activation()
         require_activation(*activation, facts.dtype)
         require_output_scale(self.output_scale, facts.dtype)
+        total_weight(np.array([facts.weight]))
+        warn_of_spreads(facts.X.deviation)
+        vars(self).pop("_split_seed", None)
         factors = {label: 1.0 for label in facts.classes}
         if of_labels and self.class_weight is not None:
             factors = self._factors_of_classes(facts)
             rows = parts.map(balanced, rows, factors)
             facts = parts.sum(Facts.of, rows, of_labels)
         targets = self._targets_of(facts)
-        folds, n_labels = self._folds_on(facts)
+        folds, shares = self._folds_on(facts)
         lift = lift_of(facts, self.fit_intercept, self.intercept_scaling)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        labelled = parts.map(starting.labelled, rows, targets, n_labels, seed)
+        labelled = parts.map(starting.labelled, rows, targets, shares, seed)
         del rows
-        self._require_rows_of_each_label(parts.sum(starting.sums_of_labels, labelled, n_labels))
+        n_labels = len(shares)
+        require_rows_of_networks(folds, parts.sum(starting.rows_of_labels, labelled, n_labels))
         linear_parts = self._linear_parts_on(parts, labelled, facts, targets, folds, n_labels)
         lifted = parts.map(starting.lifted, labelled, lift, targets, facts.dtype, linear_parts)
         del labelled
@@ -112,8 +123,9 @@ class SummedTraining:
             require_normal_targets(ends, facts.dtype)
             require_moderate_targets(ends, targets.units)
             return targets
-        classes = np.array(list(facts.classes))
-        targets = Labels.of(classes, self.loss, self.class_weight)
+        classes = np.array(list(facts.classes), dtype=facts.label_dtype)
+        require_classes(classes)
+        targets = Labels(self.loss, classes, self.class_weight)
         totals = np.array(list(facts.classes.values()))
         shares = totals / totals.sum()
         means = 2 * (shares[1:] if len(classes) == 2 else shares) - 1
@@ -125,7 +137,8 @@ class SummedTraining:
 
     def _factors_of_classes(self, facts):
         """Return by what the weights of the rows of each class are multiplied, as a dict."""
-        totals, classes = np.array(list(facts.classes.values())), np.array(list(facts.classes))
+        totals = np.array(list(facts.classes.values()))
+        classes = np.array(list(facts.classes), dtype=facts.label_dtype)
         if not isinstance(self.class_weight, dict):
             return dict(zip(facts.classes, facts.weight / (len(totals) * totals), strict=True))
         factors = compute_class_weight(self.class_weight, classes=classes, y=classes)
@@ -136,22 +149,12 @@ class SummedTraining:
         return dict(zip(facts.classes, factors, strict=True))
 
     def _folds_on(self, facts):
-        """Return the folds that networks leave out, or None, and the number of labels that rows get."""
-        if self.cv is None and self._stops_early(leaves_out=False):
-            # As many labels as the fraction goes into one; the rows of the first are held out.
-            n_labels = max(2, round(1 / self.validation_fraction))
-            leaves_out = np.eye(n_labels, dtype=bool)[:1]
-            return Folds(np.empty(0, np.int64), ~leaves_out, leaves_out), n_labels
-        folds, n_labels = starting.folds_of(self.cv, facts.n_rows)
-        return folds, n_labels if folds is not None else LINEAR_FOLDS
-
-    def _require_rows_of_each_label(self, sums):
-        """Raise ValueError if a fold has no row of positive weight."""
-        if not (sums > 0).all() and self.cv is not None:
-            raise ValueError(
-                f"cv={self.cv!r} leaves a fold without rows, of {int(sums[0].sum())} in all that weigh something: "
-                "lower cv, or set cv=None."
-            )
+        """Return the folds that networks leave out, or None, and the shares of rows that have each label."""
+        if self.cv is not None:
+            return starting.folds_of(self.cv, facts.n_rows)
+        if self._stops_early(leaves_out=False):
+            return starting.one_left_out(self.validation_fraction)
+        return None, np.full(LINEAR_FOLDS, 1 / LINEAR_FOLDS)
 
     def _linear_parts_on(self, parts, labelled, facts, targets, folds, n_labels):
         """Return the linear part of each network; none if it is not wanted or the features do not vary."""
@@ -196,3 +199,23 @@ class SummedTraining:
             start.members.append(
                 starting.SummedMember(start.samples, rows, network, anchor, stopping, random_state, {})
             )
+
+
+def as_taken(rows):
+    """Return the rows of a block that weigh something, contiguous as compiled code takes them."""
+    rows = rows.that_weigh_something()
+    return rows._replace(X=np.ascontiguousarray(rows.X))
+
+
+class TooAlike(ValueError):
+    """Rows are so alike that a network would have none to train on, or to be stopped by."""
+
+
+def require_rows_of_networks(folds, n_rows):
+    """Raise TooAlike unless each network has rows to train on, and rows that it leaves out."""
+    if folds is None or all((chosen @ n_rows > 0).all() for chosen in (folds.trains, folds.leaves_out)):
+        return
+    raise TooAlike(
+        f"of {int(n_rows.sum())} rows that weigh something so many are equal that a network would have none to train "
+        "on, or to be stopped by: lower cv, or set cv=None, early_stopping=False and a number for alpha."
+    )

@@ -129,11 +129,7 @@ class Labels:
         known = np.unique(y) if classes is None else np.unique(classes)
         if classes is not None and len(known) < 2:
             raise ValueError(f"classes={list(classes)} names fewer than two classes: give all labels of the stream.")
-        if len(known) < 2:
-            raise ValueError(
-                f"y holds one class only, {known.tolist()}, among the samples that weigh something: "
-                "a classifier needs at least two classes."
-            )
+        require_classes(known)
         return cls(loss, known, class_weight)
 
     @property
@@ -209,6 +205,15 @@ class Labels:
     def mean_loss(self, encoded, weights):
         """Return a function of outputs on validation rows: their mean loss."""
         return _mean_loss(self.make_loss(), self.for_loss(encoded, np.float64), weights)
+
+
+def require_classes(classes):
+    """Raise ValueError unless there are several classes."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds one class only, {classes.tolist()}, among the samples that weigh something: "
+            "a classifier needs at least two classes."
+        )
 
 
 def _mean_loss(loss, targets, weights):

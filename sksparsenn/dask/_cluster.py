@@ -74,9 +74,9 @@ class FutureParts(Parts):
             summands = [self.submit(_total, *group) if len(group) > 1 else group[0] for group in groups]
         return summands[0].result() if then is None else self.submit(then, summands[0]).result()
 
-    def submit(self, function, *arguments, home=None, **options):
-        """Return the future of a task, on that worker if it is there."""
-        placed = {} if home is None else {"workers": [home], "allow_other_workers": True}
+    def submit(self, function, *arguments, home=None, strictly=False, **options):
+        """Return the future of a task, on that worker if it is there; strictly there and nowhere else."""
+        placed = {} if home is None else {"workers": [home], "allow_other_workers": not strictly}
         future = self.client.submit(function, *arguments, pure=False, **placed, **options)
         self.futures.add(future)
         return future

@@ -54,6 +54,8 @@ class Request(NamedTuple):
     arguments: tuple
     then: object
     """What to make of the sum, where the tree has its root; None for the sum itself."""
+    n_parts: int
+    """That the sum has to be of."""
 
 
 class Address(NamedTuple):
@@ -67,6 +69,20 @@ class Lost(NamedTuple):
     """Says that the door on a worker does not answer."""
 
     worker: str
+
+
+class Incomplete(NamedTuple):
+    """Says that some part is with no door."""
+
+
+class Total(NamedTuple):
+    """A sum, and of how many parts it is."""
+
+    n_parts: int
+    value: object
+
+    def __add__(self, other):
+        return Total(self.n_parts + other.n_parts, self.value + other.value)
 
 
 class Raised(NamedTuple):
@@ -111,34 +127,31 @@ class Door:
         place : int
             Of this door.
         """
-        first = FAN_IN * place + 1
-        below = range(first, min(first + FAN_IN, len(doors)))
-        answers = [(doors[child].worker, _asked(doors[child], message, doors, child)) for child in below]
-        request = loads(message)
         try:
-            sums = [self._sum(request)]
+            first = FAN_IN * place + 1
+            below = range(first, min(first + FAN_IN, len(doors)))
+            answers = [(doors[child].worker, _asked(doors[child], message, doors, child)) for child in below]
+            request = loads(message)
+            sums = [self._sum_or_error(request), *(_answer_of(*answer) for answer in answers)]
+            for kind in (Lost, Raised):  # an error may be the work of a door that was lost
+                wrong = [value for value in sums if isinstance(value, kind)]
+                if wrong:
+                    return wrong[0]
+            sums = [value for value in sums if value is not None]
+            total = reduce(add, sums) if sums else None
+            return total if place else _made_of(request, total)
         except Exception as error:
-            sums = [Raised(_without_frames(error))]
-        for worker, answer in answers:
-            try:
-                sums.append(answer.result())
-            except OSError:
-                sums.append(Lost(worker))
-        for kind in (Lost, Raised):  # an error may be the work of a door that was lost
-            wrong = [value for value in sums if isinstance(value, kind)]
-            if wrong:
-                return wrong[0]
-        sums = [value for value in sums if value is not None]
-        total = reduce(add, sums) if sums else None
-        if place or request.then is None:
-            return total
+            return Raised(_without_frames(error))
+
+    def _sum_or_error(self, request):
+        """Return the sum over the parts of this door, or the error: those below are to be waited for in any case."""
         try:
-            return request.then(total)
+            return self._sum(request)
         except Exception as error:
             return Raised(_without_frames(error))
 
     def _sum(self, request):
-        """Return the sum over the parts of this door; None if it has none."""
+        """Return the `Total` of the parts of this door; None if it has none."""
         with self.lock:
             for recipe in request.recipes:
                 self.recipes[recipe.token] = recipe
@@ -146,7 +159,8 @@ class Door:
             numbers = sorted(self.parts)
             if not numbers:
                 return None
-            return reduce(add, self.threads.map(lambda number: self._computed(number, request), numbers))
+            values = self.threads.map(lambda number: self._computed(number, request), numbers)
+            return Total(len(numbers), reduce(add, values))
 
     def _forget(self, tokens):
         for token in tokens:
@@ -176,6 +190,21 @@ def _without_frames(error):
     """Return an error with its traceback as a note: frames would keep the door in memory, and stay on the worker."""
     error.add_note(f"on worker {get_worker().address}:\n" + "".join(format_tb(error.__traceback__)))
     return error.with_traceback(None)
+
+
+def _answer_of(worker, promise):
+    """Return the answer of a door below, `Lost` if it did not come."""
+    try:
+        return promise.result()
+    except OSError:
+        return Lost(worker)
+
+
+def _made_of(request, total):
+    """Return at the root what is asked for, from the `Total` of all doors."""
+    if total is None or total.n_parts != request.n_parts:
+        return Incomplete()
+    return total.value if request.then is None else request.then(total.value)
 
 
 def bring(fit, number, part):

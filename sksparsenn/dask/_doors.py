@@ -14,13 +14,16 @@ from distributed import TimeoutError
 
 from sksparsenn._utils.parts import Parts
 from sksparsenn.dask._cluster import balanced
-from sksparsenn.dask._door import Address, Door, Lost, Raised, Recipe, Ref, Request, bring, pickled
+from sksparsenn.dask._door import Address, Door, Incomplete, Lost, Raised, Recipe, Ref, Request, bring, pickled
 
 # Seconds between two looks at which workers there are.
 LOOK = 1.0
 
 # So often in a row doors may be lost before one request is answered.
 MOST_LOSSES = 20
+
+# Seconds after which a worker that is there, but did not answer, is asked again.
+FORGIVEN_AFTER = 10.0
 
 
 class LostWorker(Exception):
@@ -54,7 +57,7 @@ class Doors(Parts):
         self.rows = PlannedColumn(Recipe(0, None, ()), ())
         self.announced, self.forgotten = {0}, []
         self.homes, self.doors, self.actors = list(cluster.homes), {}, []
-        self.workers, self.lost, self.looked = {}, set(), -LOOK
+        self.workers, self.lost, self.looked = {}, {}, -LOOK
 
     def close(self):
         """Let go of the doors, and so of all that they hold."""
@@ -70,22 +73,29 @@ class Doors(Parts):
         return planned
 
     def sum(self, function, *arguments, then=None):
+        with self.lock:  # a door answers one request at a time in any case, and parts do not move under a request
+            return self._sum(function, arguments, then)
+
+    def _sum(self, function, arguments, then):
+        """Return what `sum` returns, as often as it takes."""
         for _ in range(MOST_LOSSES):
-            with self.lock:
-                self._settle()
-                forgotten = self.forgotten[:]
-                recipes = self._recipes_for(arguments)
-            answer = self._asked(Request(recipes, forgotten, function, _referring(arguments), then))
+            self._settle()
+            forgotten, recipes = self.forgotten[:], self._recipes_for(arguments)
+            request = Request(recipes, forgotten, function, _referring(arguments), then, len(self.futures))
+            answer = self._asked(request)
             if isinstance(answer, Raised):
                 raise answer.error
-            if not isinstance(answer, Lost):
-                with self.lock:
-                    self.announced.update(recipe.token for recipe in recipes)
-                    self.announced.difference_update(forgotten)
-                    self.forgotten[:] = [token for token in self.forgotten if token not in forgotten]
-                return answer
-            self.lost.add(answer.worker)
-        raise RuntimeError(f"workers were lost {MOST_LOSSES} times in a row, last {answer.worker}: see their logs.")
+            if isinstance(answer, Lost):
+                self.lost[answer.worker] = monotonic()
+                continue
+            if isinstance(answer, Incomplete):  # make all doors anew
+                self.doors.clear()
+                continue
+            self.announced.update(recipe.token for recipe in recipes)
+            self.announced.difference_update(forgotten)
+            del self.forgotten[: len(forgotten)]  # others may have come, behind these
+            return answer
+        raise RuntimeError(f"workers were lost {MOST_LOSSES} times in a row: see their logs.")
 
     def _recipes_for(self, arguments):
         """Return the recipes of these columns, and of those that they depend on, that some door may not know."""
@@ -129,23 +139,31 @@ class Doors(Parts):
     def _look(self):
         """See which workers there are."""
         self.workers, self.looked = self.cluster.workers(), monotonic()
-        self.lost &= self.workers.keys()  # who comes back is another one
+        # Who does not answer is left alone for a while; who comes back is another one.
+        recent = {worker: time for worker, time in self.lost.items() if monotonic() < time + FORGIVEN_AFTER}
+        self.lost = {worker: time for worker, time in recent.items() if worker in self.workers}
 
     def _settle(self):
         """Bring parts to workers that have come, and those of workers that have gone to others."""
-        while self.lost & self.doors.keys() or not self.doors or monotonic() > self.looked + LOOK:
+        losses = 0
+        while self.lost.keys() & self.doors.keys() or not self.doors or monotonic() > self.looked + LOOK:
             self.cluster.require_alive()
             self._look()
             threads = {worker: number for worker, number in self.workers.items() if worker not in self.lost}
-            if not threads:  # until a worker comes
+            if not threads:  # until a worker comes, or is to be asked again
                 sleep(LOOK / 10)
                 self.looked = -LOOK
+                if self.workers:
+                    self.lost.clear()
+                    self.doors.clear()
             elif threads.keys() != self.doors.keys():
                 try:
                     self._settle_on(threads)
                 except LostWorker as error:
-                    self.lost.update(error.args)
-                    self.looked = -LOOK
+                    self.lost |= dict.fromkeys(error.args, monotonic())
+                    self.looked, losses = -LOOK, losses + 1
+                    if losses > MOST_LOSSES:
+                        raise RuntimeError(f"workers were lost {losses} times in a row: see their logs.") from None
 
     def _settle_on(self, threads):
         """Have a door on each of these workers that has parts, and let it hold them."""
@@ -153,12 +171,15 @@ class Doors(Parts):
         self.homes = balanced(self.homes, threads)
         self.doors = {worker: door for worker, door in self.doors.items() if worker in threads}
         for worker in sorted(threads.keys() - self.doors.keys()):
-            self.actors.append(self.cluster.submit(Door, self.fit, home=worker, actor=True))
+            self.actors.append(self.cluster.submit(Door, self.fit, home=worker, strictly=True, actor=True))
             self.doors[worker] = self._result_on(worker, self.actors[-1])
         for worker in self.doors:
             numbers = [number for number, home in enumerate(self.homes) if home == worker]
             missing = self._answer([worker], "hold", numbers)
-            brought = [self.cluster.submit(bring, self.fit, part, self.futures[part], home=worker) for part in missing]
+            brought = [
+                self.cluster.submit(bring, self.fit, part, self.futures[part], home=worker, strictly=True)
+                for part in missing
+            ]
             for task in brought:
                 if self._result_on(worker, task) != worker:
                     raise LostWorker(worker)

@@ -54,12 +54,10 @@ class FitOnDask:
             raise ValueError(why)
         of_labels, read = self._target_kind is Labels, delayed(reading.checked_rows, pure=False)
         with self._unchanged_on_failure(), single_blas_thread(), parts_on(self.client) as parts:
-            partitions = [
-                read(*partition, number, of_labels)
-                for number, partition in enumerate(reading.partitions_of(X, y, sample_weight))
-            ]
-            rows = parts.join(partitions, reading.is_empty, reading.joined_rows)
+            parts_of_table = reading.partitions_of(X, y, sample_weight)
             self._note_columns(X)
+            partitions = [read(*partition, number, of_labels) for number, partition in enumerate(parts_of_table)]
+            rows = parts.join(partitions, reading.is_empty, reading.joined_rows)
             start = self._start_on(parts, rows, partial(held_by_doors, parts))
             with closing(start.parts):
                 self._train(start, X, y, sample_weight)
@@ -70,7 +68,10 @@ class FitOnDask:
         vars(self).pop("feature_names_in_", None)
         self.n_features_in_ = X.shape[1]
         names = list(getattr(X, "columns", ()))
-        if names and all(isinstance(name, str) for name in names):
+        are_text = {isinstance(name, str) for name in names}
+        if len(are_text) > 1:
+            raise TypeError(f"X has columns named by texts and by others, {names[:5]}: give all of them texts.")
+        if are_text == {True}:
             self.feature_names_in_ = np.asarray(names, dtype=object)
 
 

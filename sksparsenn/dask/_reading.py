@@ -21,6 +21,8 @@ class Partition(NamedTuple):
 
 def partitions_of(X, y, sample_weight):
     """Return the `Partition`s of Dask arrays or data frames."""
+    if getattr(X, "ndim", 2) != 2:
+        raise ValueError(f"X has {X.ndim} dimensions, but has to have 2: rows and features.")
     columns = []
     for name, collection in (("X", X), ("y", y), ("sample_weight", sample_weight)):
         if collection is None:
@@ -71,6 +73,9 @@ def checked_rows(X, y, weights, number, labels):
         raise ValueError(f"{where} of y has to hold numbers, got an array of {y.dtype}; a classifier takes labels.")
     if y.dtype.kind == "f":
         require_finite(y, "y", where)
+    missing = [row for row, label in enumerate(y) if label is None or label != label] if y.dtype.kind == "O" else []
+    if missing:
+        raise ValueError(f"{where} of y holds no label in its row {missing[0]}: remove or replace such rows.")
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, dtype=np.float64).reshape(-1)
     require_finite(weights, "sample_weight", where)
     if len(weights) and weights.min() < 0:
