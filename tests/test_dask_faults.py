@@ -137,13 +137,14 @@ def test_a_worker_that_comes_is_used(cluster, client, expected, monkeypatch):
 
 def test_sums_are_whole_while_workers_come_and_networks_are_trained_side_by_side(cluster, client, monkeypatch):
     X, y = data()
-    expected = model(cv=4, alpha="auto", early_stopping="auto").fit(X, y).hidden_weights_
+    parameters = {"cv": 4, "alpha": "auto", "early_stopping": "auto", "max_iter": 8}
+    expected = model(**parameters).fit(X, y).hidden_weights_
 
     def grow():
         cluster.scale(4)
 
     after_iterations(monkeypatch, 6, grow)
-    found = model(cv=4, alpha="auto", early_stopping="auto").fit(X, y).hidden_weights_
+    found = model(**parameters).fit(X, y).hidden_weights_
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
     assert left_on(client) == NOTHING
     cluster.scale(2)
