@@ -144,6 +144,7 @@ def figure(rows):
             numbers = [float(row["workers"]) for row in own]
             ax.plot(numbers, [float(row["seconds"]) for row in own], marker="o", label=f"{model}, {int(n_rows):,} rows")
     ax.set(xlabel="workers", ylabel="seconds to fit", yscale="log")
+    ax.set_xticks(sorted({int(row["workers"]) for row in rows if row["workers"] != "in memory"}))
     legend_below(fig, ax, 1)
     return fig
 

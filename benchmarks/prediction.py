@@ -56,7 +56,7 @@ def figure(rows):
         (axes[0, 0], "us a row", "microseconds a row of many"), (axes[0, 1], "us single", "microseconds, single row"),
     ):  # fmt: skip
         ax.barh([row["model"] for row in rows], [float(row[key]) for row in rows], color="0.4")
-        ax.set(xscale="log", xlabel=label)
+        ax.set(xlabel=label)
     return fig
 
 
