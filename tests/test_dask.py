@@ -8,12 +8,14 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
+from distributed.actor import ActorFuture
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sksparsenn import dask as on_dask
 from sksparsenn._samples.drawing import mixed, row_keys
+from sksparsenn.dask import _doors as doors
 from sksparsenn.dask._cluster import balanced
 
 N, D = 1500, 4
@@ -142,33 +144,31 @@ def test_a_sample_of_rows_does_not_depend_on_partitions(client):
     assert one.inner_iterations_curve_.max() > 2
 
 
-def test_the_data_stay_where_they_are(client):
+def test_the_data_stay_where_they_are(client, monkeypatch):
     """What comes to the client and goes out from it during a fit is less than a tenth of the data."""
     rng = da.random.default_rng(0)
     X = rng.standard_normal((60_000, 10), chunks=(10_000, 10))
     y = X[:, 0] * X[:, 1] + X[:, 2]
-    parameters = TEN | {"width": 16, "max_iter": 4, "cv": 2, "solver": "cg"}
-    sizes = []
+    sizes = {"in": [], "out": []}
 
-    from distributed import Future
-    from distributed.actor import ActorFuture
+    def note(way, function):
+        def noted(*arguments, **options):
+            value = function(*arguments, **options)
+            sizes[way].append(len(pickle.dumps(value)))
+            return value
 
-    with pytest.MonkeyPatch.context() as patch:
-        for kind in (Future, ActorFuture):
-            result = kind.result
-            patch.setattr(kind, "result", lambda *a, r=result, **k: watched_by(r, sizes, *a, **k))
-        model = on_dask.DaskSketchedGaussNewtonRegressor(**parameters).fit(X, y)
-    assert model.cv_score_ > 0.2
-    assert sizes
-    assert sum(sizes) < 0.1 * 60_000 * 11 * 8
-    assert max(sizes) < 60_000
+        return noted
 
-
-def watched_by(result, sizes, *arguments, **options):
-    """Return what `result` returns, and note its size."""
-    value = result(*arguments, **options)
-    sizes.append(len(pickle.dumps(value)))
-    return value
+    for kind in (Future, ActorFuture):
+        monkeypatch.setattr(kind, "result", note("in", kind.result))
+    monkeypatch.setattr(client, "gather", note("in", client.gather))
+    monkeypatch.setattr(doors, "pickled", note("out", doors.pickled))
+    model = on_dask.DaskSketchedGaussNewtonRegressor(**TEN | {"width": 16, "max_iter": 4, "cv": 2, "solver": "cg"})
+    assert model.fit(X, y).cv_score_ > 0.2
+    for way in sizes.values():
+        assert way
+        assert sum(way) < 0.1 * 60_000 * 11 * 8
+        assert max(way) < 60_000
 
 
 def test_predictions_are_lazy_and_those_of_the_estimator_in_memory(client):
@@ -245,6 +245,14 @@ def test_empty_partitions_are_left_out(client):
         model.fit(frame[frame[0] > 100][list(range(D))], frame[frame[0] > 100][D])
 
 
+def test_more_workers_than_parts(client):
+    X, y, _ = table()
+    model, local = pair("gauss_newton alone")
+    model.fit(in_partitions(X, [N]), in_partitions(y, [N]))
+    np.testing.assert_allclose(model.hidden_weights_, local.fit(X, y).hidden_weights_, atol=1e-8)
+    assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
+
+
 def test_rows_grow_as_in_one_memory(client, monkeypatch):
     import sksparsenn._estimators.gauss_newton as in_memory
     import sksparsenn._training.growing_rows as growing
@@ -305,6 +313,9 @@ def test_bad_input_is_named(client):
         model.fit(data[0], in_partitions(y, [700, 800]))
     with pytest.raises(ValueError, match="partition 0 of X holds 100 rows, but that of y 101"):
         model.fit(data[0], in_partitions(y, [101, 699, 1, 399, 300]))
+    emptied = da.concatenate([data[0].blocks[0][:0], data[0].blocks[1:]])
+    with pytest.raises(ValueError, match="partition 0 of X holds 0 rows, but that of y 100"):
+        model.fit(emptied, data[1])
     with pytest.raises(TypeError, match="X is a ndarray, but has to be a Dask array or data frame"):
         model.fit(X, y)
     with pytest.raises(ValueError, match="solver='nystrom' takes rows of a matrix that no part has"):

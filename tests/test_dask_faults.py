@@ -165,12 +165,22 @@ def test_a_worker_that_does_not_answer_once_is_asked_again(client, expected, mon
     assert left_on(client) == NOTHING
 
 
-def test_an_interrupted_fit_leaves_nothing(client, monkeypatch):
+@pytest.mark.parametrize("cv", [None, 3])
+def test_an_interrupted_fit_leaves_nothing(client, monkeypatch, cv):
+    """Nor does one of several networks, of which each is trained by a thread of its own."""
     after_iterations(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    interrupted = model(max_iter=10**6)
+    interrupted = model(max_iter=10**6, cv=cv)
     with pytest.raises(KeyboardInterrupt):
         interrupted.fit(*data())
     assert not hasattr(interrupted, "hidden_weights_")
+    for _ in range(100):
+        training = [thread for thread in threading.enumerate() if thread.name.startswith("sksparsenn")]
+        if not training:
+            break
+        threading.Event().wait(0.05)
+    assert not training
+    assert left_on(client) == NOTHING
+    threading.Event().wait(0.3)  # nothing comes back either
     assert left_on(client) == NOTHING
 
 

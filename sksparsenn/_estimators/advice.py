@@ -40,7 +40,7 @@ def warn_of_spreads(spreads):
             f"{spreads[wide]:.3g}, column {narrow} {spreads[narrow]:.3g} and next to no effect; put a StandardScaler "
             "(for sparse X a MaxAbsScaler) before the estimator.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

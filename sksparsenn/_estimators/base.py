@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from sksparsenn._estimators import linear
 from sksparsenn._estimators.advice import warn_of_a_fit_cut_short, warn_of_silence, warn_of_spreads
-from sksparsenn._estimators.callbacks import CallbackSupportMixin
+from sksparsenn._estimators.callbacks import CallbackSupportMixin, Progress
 from sksparsenn._estimators.committee import out_of_fold
 from sksparsenn._estimators.fitted_network import FittedNetwork
 from sksparsenn._estimators.held_out import first_bad_row, naming_the_row, renamed
@@ -32,6 +32,7 @@ from sksparsenn._samples.lift import Lift, column_spreads
 from sksparsenn._samples.points import padded_rows
 from sksparsenn._search.choice import require_training_memory
 from sksparsenn._training.resuming import recalled_random_state
+from sksparsenn._training.side_by_side import train_all
 from sksparsenn._utils.range import (
     aligned_table,
     require_activation,
@@ -71,6 +72,13 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
     }
 
     # -- the opening of a fit -----------------------------------------------------------
+
+    def _open(self, X, y, weighting, held_out, **options):
+        """Return what training starts from: blocks of a long table, or all rows in memory."""
+        start = None
+        if self._takes_blocks(X, weighting.groups, *held_out):
+            start = self._start_in_blocks(X, y, weighting.sample_weight)
+        return self._start(X, y, weighting, held_out, **options) if start is None else start
 
     def _start(self, X, y, weighting, held_out, *, in_batches, continues, stream=False, classes=None):
         """Validate, hold out, lift, initialise."""
@@ -227,6 +235,23 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
             self.width, start.samples.n_features, start.n_outputs, self.init, random_state, start.samples.dtype
         )
         return Network(padded_rows(weights), signs, *activation, float(self.output_scale)), weights
+
+    # -- training -----------------------------------------------------------------------
+
+    def _run(self, trainings, start, data, described):
+        """Train all networks; return who reports on it, and the weights to keep: search, forward, loss, step, maintain.
+
+        `data` are X, y and weights as they came, for callbacks.
+        """
+        progress = Progress(
+            self, *data, self.max_iter,
+            lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
+            self._line(described),
+        )  # fmt: skip
+        train_all(trainings, progress, start.n_threads(self.width))
+        kept = [training.kept_weights for training in trainings]
+        self._require_room_for_predictions(start, kept)
+        return progress, kept
 
     # -- the fitted network -------------------------------------------------------------
 

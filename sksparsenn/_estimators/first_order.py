@@ -6,11 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
-from sksparsenn._estimators.callbacks import Progress
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
-from sksparsenn._estimators.summed_rows import Recipe, SizedNetwork
+from sksparsenn._estimators.summed_rows import Terms
 from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
@@ -20,7 +19,7 @@ from sksparsenn._training.batches import AllRows, BatchSampler, SinglePass
 from sksparsenn._training.descent import Options, State, descend
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
-from sksparsenn._training.side_by_side import NEVER, Training, train_all
+from sksparsenn._training.side_by_side import NEVER, Training
 from sksparsenn._training.step_sizes import take_up_units
 from sksparsenn._training.stopping import Stopping
 from sksparsenn._training.streams import ENOUGH_ROWS, Moments, joined_lift
@@ -101,11 +100,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues, in_batches = self._continues(), self.solver == "sgd"
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = None
-            if self._takes_blocks(X, groups, *held_out):
-                start = self._start_in_blocks(X, y, sample_weight)
-            if start is None:
-                start = self._start(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
+            start = self._open(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
@@ -114,17 +109,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         options = self._options(self._clipped_batch_size(start.fewest_rows))
         trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
-        # Search, forward, loss, step, maintain.
-        progress = Progress(
-            self, X, y, sample_weight, self.max_iter,
-            lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
-            self._line(described),
-        )  # fmt: skip
-        train_all(trainings, progress, start.n_threads(self.width))
-
-        # Store.
-        kept = [training.kept_weights for training in trainings]
-        self._require_room_for_predictions(start, kept)
+        progress, kept = self._run(trainings, start, (X, y, sample_weight), described)
         self._warn(trainings, trainings[0].state.loss_curve)
         self._store(start, trainings, kept)
         self._store_cross_validation(start)
@@ -156,9 +141,9 @@ class SparseShiftedReLU(BaseShiftedReLU):
     def _training_in_parts(self, member, loss, options):
         """Return the training of a network whose rows are in parts; the misfit is a weighted mean."""
         n_rows, weight = member.rows.totals()
-        network = SizedNetwork(member.network, member.samples.n_features)
-        forward_only = member.network.signs.shape[1] == 1
-        problem = member.rows.problem(Recipe(network, loss, self.search, forward_only, weight, weight), n_rows)
+        network, n_features = member.network, member.samples.n_features
+        terms = Terms(network, n_features, loss, self.search, network.signs.shape[1] == 1, weight, weight)
+        problem = member.rows.problem(terms, n_rows)
         state = State(member.network, member.anchor, np.zeros_like(member.network.weights))
         average, stopping = AVERAGES[self.average](), Stopping(self.tol, self.n_iter_no_change, not loss.smooth)
         average.begin(member.random_state)

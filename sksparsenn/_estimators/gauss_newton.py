@@ -5,11 +5,10 @@ from numbers import Real
 import numpy as np
 
 from sksparsenn._estimators.base import BaseShiftedReLU
-from sksparsenn._estimators.callbacks import Progress
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
-from sksparsenn._estimators.summed_rows import Recipe, SizedNetwork, SummedGrowingRows
+from sksparsenn._estimators.summed_rows import SummedGrowingRows, Terms
 from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
@@ -23,7 +22,7 @@ from sksparsenn._training.growing_rows import FIRST_ROWS, MANY_ROWS, GrowingRows
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.ridge_path import ridge_of
-from sksparsenn._training.side_by_side import Training, train_all
+from sksparsenn._training.side_by_side import Training
 from sksparsenn._training.trust_region import Iteration, Options, State, train
 from sksparsenn._utils.blas_threads import single_blas_thread
 from sksparsenn._utils.range import unit_of
@@ -107,11 +106,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues = self._continues()
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = None
-            if self._takes_blocks(X, groups, *held_out):
-                start = self._start_in_blocks(X, y, sample_weight)
-            if start is None:
-                start = self._start(X, y, weighting, held_out, in_batches=False, continues=continues)
+            start = self._open(X, y, weighting, held_out, in_batches=False, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
@@ -123,17 +118,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         options = Options(self.damping == "adaptive", ridge_of(self.alpha), self.max_iter, self.tol, unit)
         trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
-        # Search, forward, loss, step, maintain.
-        progress = Progress(
-            self, X, y, sample_weight, self.max_iter,
-            lambda trainings: self._fitted(start.members, [training.weights for training in trainings]),
-            self._line(described),
-        )  # fmt: skip
-        train_all(trainings, progress, start.n_threads(self.width))
-
-        # Store.
-        kept = [training.kept_weights for training in trainings]
-        self._require_room_for_predictions(start, kept)
+        progress, kept = self._run(trainings, start, (X, y, sample_weight), described)
         self._warn(trainings, np.append(trainings[0].curve("objective"), trainings[0].state.objective))
         vars(self).update(self._fitted(start.members, kept))
         self._store_history(trainings, unit)
@@ -175,14 +160,17 @@ class SketchedGaussNewton(BaseShiftedReLU):
     def _training_in_parts(self, member, loss, options):
         """Return the training of a network whose rows are in parts."""
         rows, (n_rows, weight) = member.rows, member.rows.totals()
-        network = SizedNetwork(member.network, member.samples.n_features)
-        recipe = Recipe(network, loss, self.search, False, options.weight_unit, weight / options.weight_unit)
+        unit, n_features = options.weight_unit, member.samples.n_features
+        terms = Terms(member.network, n_features, loss, self.search, False, unit, weight / unit)
         state, growing = State(member.network, member.anchor), None
         if options.ridge.falls and n_rows > MANY_ROWS:
             state.n_rows, state.row_seed = FIRST_ROWS, seed_of_rows(member.random_state)
-            growing = SummedGrowingRows(rows, recipe, state.row_seed)
+            growing = SummedGrowingRows(rows, terms, state.row_seed)
             growing = growing if len(growing) > MANY_ROWS else None
-        problem = rows.problem(recipe, n_rows) if growing is None else growing.problem(state.n_rows, network.weights)
+        if growing is None:
+            problem = rows.problem(terms, n_rows)
+        else:
+            problem = growing.problem(state.n_rows, member.network.weights)
         random_state = np.random.RandomState(member.random_state.randint(2**31 - 1))
         solver = make_summed_solver(self.solver, random_state, self._residual, options.ridge.falls)
         iterations = train(problem, state, solver, options, member.early_stopping, growing)

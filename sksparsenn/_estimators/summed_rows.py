@@ -26,11 +26,13 @@ ALL_ROWS = Draw(EVERYTHING, 0)
 FEW_ROWS = 1 << 20
 
 
-class Recipe(NamedTuple):
-    """How to make the problem of a part."""
+class Terms(NamedTuple):
+    """What the problem of a part is made of, beside its rows."""
 
     network: object
     """Whose search and precision it is."""
+    n_features: int
+    """Of a sample, without padding."""
     loss: object
     search: str
     forward_only: bool
@@ -56,17 +58,16 @@ class NetworkRows(NamedTuple):
         n_rows, weight = self.parts.sum(totals_of, self.lifted, self.trains, draw)
         return int(n_rows), float(weight)
 
-    def problem(self, recipe, n_rows, share=1.0, draw=ALL_ROWS):
+    def problem(self, terms, n_rows, share=1.0, draw=ALL_ROWS):
         """Return the problem of the rows to train on, or of a sample of them that has this share of their weight."""
-        recipe = recipe._replace(divisor=recipe.divisor * share)
+        terms = terms._replace(divisor=terms.divisor * share)
         parts, rows = self._together(n_rows, chosen_part, self.lifted, self.trains, draw)
         if parts is self.parts and parts.bring_together:  # lists would be made anew for each use
-            recipe = recipe._replace(search="brute")
-        problems, keys = parts.map(problem_of, rows, self.place, recipe), parts.map(keys_of, rows)
-        n_features = recipe.network.n_features
+            terms = terms._replace(search="brute")
+        problems, keys = parts.map(problem_of, rows, self.place, terms), parts.map(keys_of, rows)
         return SummedProblem(
-            parts, problems, keys, n_rows, n_features, total_weight=recipe.total_weight, share=share,
-            loss=recipe.loss, search_name="margin" if recipe.search == "auto" else recipe.search,
+            parts, problems, keys, n_rows, terms.n_features, total_weight=terms.total_weight, share=share,
+            loss=terms.loss, search_name="margin" if terms.search == "auto" else terms.search,
         )  # fmt: skip
 
     def held_out(self, targets, network):
@@ -121,13 +122,13 @@ class SummedGrowingRows(GrowingRows):
     Parameters
     ----------
     rows : NetworkRows
-    recipe : Recipe
+    terms : Terms
     seed : int
         Decides which rows come first.
     """
 
-    def __init__(self, rows, recipe, seed):
-        self.rows, self.recipe, self.seed, self.keys = rows, recipe, seed, rows.smallest_keys(seed)
+    def __init__(self, rows, terms, seed):
+        self.rows, self.terms, self.seed, self.keys = rows, terms, seed, rows.smallest_keys(seed)
         self.totals = rows.totals()
 
     def __len__(self):
@@ -135,33 +136,17 @@ class SummedGrowingRows(GrowingRows):
 
     def problem(self, n_rows, W):
         """Return the problem of the first so many distinct rows and of all that are equal to them, or of all rows."""
-        recipe = self.recipe._replace(network=self.recipe.network.with_weights(W))
+        terms = self.terms._replace(network=self.terms.network._replace(weights=W))
         n_all, weight = self.totals
         if n_rows < len(self):
             draw = Draw(self.keys.limit(n_rows), self.seed)
             n_drawn, drawn = self.rows.totals(draw)
             if drawn >= LEAST_PART * weight * n_drawn / n_all and n_drawn < n_all:
-                return self.rows.problem(recipe, n_drawn, drawn / weight, draw)
-        return self.rows.problem(recipe, n_all)
+                return self.rows.problem(terms, n_drawn, drawn / weight, draw)
+        return self.rows.problem(terms, n_all)
 
 
-class SizedNetwork(NamedTuple):
-    """A network, and its features without the padding."""
-
-    network: object
-    n_features: int
-
-    @property
-    def weights(self):
-        """The weights of the network."""
-        return self.network.weights
-
-    def with_weights(self, weights):
-        """Return the network with other weights."""
-        return self._replace(network=self.network._replace(weights=weights))
-
-
-# -- on the workers --------------------------------------------------------------------------------
+# -- of each part -----------------------------------------------------------------------------------
 
 
 def chosen_rows(lifted, trains, draw):
@@ -188,13 +173,13 @@ def keys_of(rows):
     return rows.keys
 
 
-def problem_of(rows, place, recipe):
+def problem_of(rows, place, terms):
     """Return the `Problem` of a part for the network in that place."""
-    network = recipe.network.network
-    forward = {"forward_only": True} if recipe.forward_only else {}
-    search = make_search(recipe.search, rows.samples, network.weights, network.threshold, in_batches=False, **forward)
-    weights, offsets = rows.weights / recipe.divisor, None if rows.offsets is None else rows.offsets[place]
-    return Problem(rows.samples, rows.y, weights, recipe.loss, search, recipe.total_weight, None, offsets)
+    network = terms.network
+    forward = {"forward_only": True} if terms.forward_only else {}
+    search = make_search(terms.search, rows.samples, network.weights, network.threshold, in_batches=False, **forward)
+    weights, offsets = rows.weights / terms.divisor, None if rows.offsets is None else rows.offsets[place]
+    return Problem(rows.samples, rows.y, weights, terms.loss, search, terms.total_weight, None, offsets)
 
 
 def held_out_of(rows, place, targets, network):

@@ -17,7 +17,7 @@ from sksparsenn._utils.parts import Column
 
 
 class Samples(NamedTuple):
-    """What is known of samples that stay with their parts, where those without Dask have the samples themselves."""
+    """What is known of samples that stay with their parts, where a fit in one memory has the samples themselves."""
 
     n_features: int
     """With the constant coordinate."""
@@ -154,7 +154,7 @@ def new_linear_parts(features, moments, folds, trains, centred):
     return linear_parts(features, moments, folds.trains if trains is None else trains, centred, best)
 
 
-# -- on the workers --------------------------------------------------------------------------------
+# -- of each part -----------------------------------------------------------------------------------
 
 
 def labelled(rows, targets, shares, seed):

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from uuid import uuid4
 from weakref import finalize
 
-from distributed import TimeoutError
+from distributed import CancelledError, TimeoutError
 
 from sksparsenn._utils.parts import Parts
 from sksparsenn.dask._cluster import balanced
@@ -58,11 +58,19 @@ class Doors(Parts):
         self.announced, self.forgotten = {0}, []
         self.homes, self.doors, self.actors = list(cluster.homes), {}, []
         self.workers, self.lost, self.looked = {}, {}, -LOOK
+        self.closed = False
 
     def close(self):
         """Let go of the doors, and so of all that they hold."""
+        self.closed = True
         self.cluster.client.cancel(self.actors)
         self.doors.clear()
+
+    def _require_open(self):
+        """Raise CancelledError once the fit has ended, also for networks that other threads still train."""
+        self.cluster.require_alive()
+        if self.closed:
+            raise CancelledError("the fit")
 
     # -- what is computed ---------------------------------------------------------------------------------
 
@@ -79,6 +87,7 @@ class Doors(Parts):
     def _sum(self, function, arguments, then):
         """Return what `sum` returns, as often as it takes."""
         for _ in range(MOST_LOSSES):
+            self._require_open()
             self._settle()
             forgotten, recipes = self.forgotten[:], self._recipes_for(arguments)
             request = Request(recipes, forgotten, function, _referring(arguments), then, len(self.futures))
@@ -125,13 +134,13 @@ class Doors(Parts):
                 try:
                     return promise.result(timeout=LOOK)
                 except TimeoutError:
-                    self.cluster.require_alive()
+                    self._require_open()
                     self._look()
                     gone = [worker for worker in workers if worker not in self.workers]
                     if gone:
                         raise LostWorker(gone[0]) from None
         except (OSError, RuntimeError):
-            self.cluster.require_alive()
+            self._require_open()
             raise LostWorker(workers[0]) from None
 
     # -- where the parts are ------------------------------------------------------------------------------
@@ -147,7 +156,7 @@ class Doors(Parts):
         """Bring parts to workers that have come, and those of workers that have gone to others."""
         losses = 0
         while self.lost.keys() & self.doors.keys() or not self.doors or monotonic() > self.looked + LOOK:
-            self.cluster.require_alive()
+            self._require_open()
             self._look()
             threads = {worker: number for worker, number in self.workers.items() if worker not in self.lost}
             if not threads:  # until a worker comes, or is to be asked again
@@ -190,7 +199,7 @@ class Doors(Parts):
             try:
                 return future.result(timeout=LOOK)
             except TimeoutError:
-                self.cluster.require_alive()
+                self._require_open()
                 self._look()
                 if worker not in self.workers:
                     raise LostWorker(worker) from None

@@ -63,6 +63,9 @@ def checked_rows(X, y, weights, number, labels):
     where = f"partition {number}"
     if issparse(X):
         raise TypeError(f"{where} of X is sparse, which only estimators without Dask take: make it dense.")
+    for name, column in (("y", y), ("sample_weight", weights)):
+        if column is not None and len(column) != len(X):
+            raise ValueError(f"{where} of X holds {len(X)} rows, but that of {name} {len(column)}: give one for each.")
     if len(X) == 0:
         return None
     X = check_array(X, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False)
@@ -78,11 +81,8 @@ def checked_rows(X, y, weights, number, labels):
         raise ValueError(f"{where} of y holds no label in its row {missing[0]}: remove or replace such rows.")
     weights = np.ones(len(X)) if weights is None else np.asarray(weights, dtype=np.float64).reshape(-1)
     require_finite(weights, "sample_weight", where)
-    if len(weights) and weights.min() < 0:
+    if weights.min() < 0:
         raise ValueError(f"{where} of sample_weight holds {weights.min():.4g}: weights have to be positive or zero.")
-    for name, column in (("y", y), ("sample_weight", weights)):
-        if len(column) != len(X):
-            raise ValueError(f"{where} of X holds {len(X)} rows, but that of {name} {len(column)}: give one for each.")
     rows = Rows(aligned_table(X), y if labels else y.astype(np.float64), weights).that_weigh_something()
     return rows if len(rows.y) else None
 
