@@ -315,7 +315,7 @@ def test_bad_input_is_named(client):
         model.fit(data[0], in_partitions(y, [101, 699, 1, 399, 300]))
     frame, series = dd.from_pandas(pd.DataFrame(X), npartitions=2), dd.from_pandas(pd.Series(y), npartitions=2)
     with pytest.raises(ValueError, match="partition 0 of X holds 0 rows, but that of y 750"):
-        model.fit(frame[frame.index >= 750], series)
+        model.fit(frame.map_partitions(lambda part: part[part.index >= 750]), series)
     with pytest.raises(TypeError, match="X is a ndarray, but has to be a Dask array or data frame"):
         model.fit(X, y)
     with pytest.raises(ValueError, match="solver='nystrom' takes rows of a matrix that no part has"):
