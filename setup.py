@@ -157,6 +157,7 @@ if __name__ == "__main__":
             [
                 extension("_utils.threads", [], EXACT),
                 extension("_compiled.kernels", ["exact.c"], EXACT),
+                extension("_compiled.patterns", [], EXACT),
                 extension("_compiled.scan", ["scan.c"], SCAN),
                 extension("_compiled.few_rows", ["neurons.c"], EXACT),
                 extension("_compiled.tables", [], EXACT),

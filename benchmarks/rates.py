@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.common import argument_parser, rounded
 from benchmarks.figures import bars, numbers, panels
 from benchmarks.tables import write_table
-from sksparsenn._compiled.kernels import transpose_lists
+from sksparsenn._compiled.patterns import transpose_lists
 from sksparsenn._network.network import Network, initial_weights
 from sksparsenn._samples.lift import Lift
 from sksparsenn._solvers.jacobian import Jacobian

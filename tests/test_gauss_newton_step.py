@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sksparsenn._compiled.cholesky import cholesky_upper, fill_upper
-from sksparsenn._compiled.kernels import common_pairs
+from sksparsenn._compiled.patterns import common_pairs
 from sksparsenn._network.firing import Lists
 from sksparsenn._network.network import Network
 from sksparsenn._samples.dense import DenseSamples

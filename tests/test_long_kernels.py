@@ -5,7 +5,7 @@ import pytest
 from jacobians import jacobians
 from threadpoolctl import threadpool_limits
 
-from sksparsenn._compiled.kernels import transpose_lists
+from sksparsenn._compiled.patterns import transpose_lists
 from sksparsenn._solvers.systems import NormalSystem
 
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sksparsenn._compiled.kernels import add_firing_outputs, common_pairs, concatenated, neurons_per_sample, room_for
+from sksparsenn._compiled.kernels import add_firing_outputs, room_for
+from sksparsenn._compiled.patterns import common_pairs, concatenated, neurons_per_sample
 
 
 class Lists(NamedTuple):

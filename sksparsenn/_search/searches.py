@@ -8,7 +8,7 @@ evaluate to the same pattern for the same weights, pair by pair and bit by bit.
 
 import numpy as np
 
-from sksparsenn._compiled.kernels import transpose_lists
+from sksparsenn._compiled.patterns import transpose_lists
 from sksparsenn._network.firing import Candidates, Lists
 from sksparsenn._search.half_space import HalfSpaceReporter
 from sksparsenn._search.margin_lists import MaintainedLists, SampleLists, restricted

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from sksparsenn._compiled.kernels import concatenated, firing_gradient, forward_of_candidates, room_for, transpose_lists
+from sksparsenn._compiled.kernels import firing_gradient, forward_of_candidates, room_for
 from sksparsenn._compiled.normal import transpose_product
+from sksparsenn._compiled.patterns import concatenated, transpose_lists
 from sksparsenn._network.firing import Lists
 from sksparsenn._samples.points import LANES
 

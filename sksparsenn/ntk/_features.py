@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksparsenn._compiled.kernels import transpose_lists
+from sksparsenn._compiled.patterns import transpose_lists
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._network.network import PAIRS_AT_ONCE, Network, initial_weights
 from sksparsenn._samples.lift import Lift
