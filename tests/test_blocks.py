@@ -14,7 +14,7 @@ from sksparsenn import (
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
-from sksparsenn._estimators import summed_rows, summed_training
+from sksparsenn._estimators import held_out, summed_rows, summed_training
 from sksparsenn._samples.drawing import mixed, row_keys
 
 N, D = 1500, 4
@@ -53,6 +53,7 @@ def in_blocks(monkeypatch):
     monkeypatch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 1000)
     monkeypatch.setattr(summed_training, "ROWS_OF_BLOCK", 200)
     monkeypatch.setattr(summed_rows, "FEW_ROWS", 300)
+    monkeypatch.setattr(held_out, "ROWS_AT_ONCE", 100)
 
 
 def in_memory(model, X, y, weights):
@@ -121,8 +122,15 @@ def test_rows_that_grow_are_brought_together(in_blocks, monkeypatch):
     monkeypatch.setattr(summed_rows.SmallestKeys, "most", 2000)
     model = clone(FITS["gauss_newton"]).set_params(max_iter=16, cv=3)
     X, y, weights = table(model)
-    expected = in_memory(model, X, y, weights)
+    expected, summed, kinds = in_memory(model, X, y, weights), summed_rows.SummedProblem, set()
+
+    def problem(parts, problems, keys, n_rows, *arguments, **options):
+        kinds.add((type(parts).__name__, n_rows <= 300))
+        return summed(parts, problems, keys, n_rows, *arguments, **options)
+
+    monkeypatch.setattr(summed_rows, "SummedProblem", problem)
     model.fit(X, y, weights)
+    assert kinds == {("Parts", True), ("Blocks", False)}
     np.testing.assert_array_equal(model.rows_curve_, expected.rows_curve_)
     assert model.rows_curve_[0] < 3 * 300 < model.rows_curve_[-1]  # of three networks
     np.testing.assert_allclose(model.hidden_weights_, expected.hidden_weights_, rtol=0, atol=1e-7)

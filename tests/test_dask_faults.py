@@ -151,17 +151,30 @@ def test_sums_are_whole_while_workers_come_and_networks_are_trained_side_by_side
 
 
 def test_a_worker_that_does_not_answer_once_is_asked_again(client, expected, monkeypatch):
-    monkeypatch.setattr(doors, "FORGIVEN_AFTER", 0.5)
-    answered, calls = doors.Doors._answer, iter(range(10**6))
+    monkeypatch.setattr(doors, "FORGIVEN_AFTER", 0.2)
+    answered, calls, silent, seen = doors.Doors._answer, iter(range(10**6)), {20}, []
 
     def answer(self, workers, *arguments):
-        if next(calls) in (20, 21, 22):
+        if next(calls) in silent:
             raise doors.LostWorker(workers[0])
         return answered(self, workers, *arguments)
 
+    def look():
+        threading.Event().wait(0.5)
+        parts_lifted(client)
+
     monkeypatch.setattr(doors.Doors, "_answer", answer)
+    after_iterations(monkeypatch, 8, look)
+    after_iterations(monkeypatch, 10, lambda: seen.append(sorted(parts_lifted(client).values())))
     found = model().fit(*data()).hidden_weights_
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+    assert seen == [[[2], [2]]]
+    assert left_on(client) == NOTHING
+    # Nor is anything lost if for a moment no worker answers.
+    silent |= set(range(100, 104))
+    found = model(max_iter=24).fit(*data()).hidden_weights_
+    assert next(calls) > 104
+    assert np.isfinite(found).all()
     assert left_on(client) == NOTHING
 
 

@@ -15,6 +15,7 @@ from sksparsenn import (
     SparseShiftedReLUClassifier,
     SparseShiftedReLURegressor,
 )
+from sksparsenn._estimators.summed_calibration import MOST_SIZES, CompressedResiduals, compressed
 from sksparsenn._estimators.uncertainty import GROWTHS, Residuals, Spread, upper_ends
 
 REGRESSORS = {
@@ -228,3 +229,20 @@ def test_probabilities_follow_the_scores():
     assert model.temperature_ >= 1
     single = single_networks.SparseShiftedReLUClassifier(20, loss="log_loss", max_iter=5).fit(X, y)
     assert not hasattr(single, "temperature_")
+
+
+def test_sizes_that_stand_for_others_are_never_smaller_and_hardly_larger():
+    rng = np.random.default_rng(0)
+    parts = [(rng.exponential(size=n), rng.uniform(0.1, 3, n)) for n in (5000, 30, 2000)]
+    sizes, weights = (np.concatenate(both) for both in zip(*parts, strict=True))
+    found = [CompressedResiduals([[compressed(*part)]]) for part in parts]
+    ((kept, stands_for),) = (found[0] + found[1] + found[2]).groups[0]
+    assert len(kept) <= MOST_SIZES
+    assert (np.diff(kept) > 0).all()
+    assert stands_for.sum() == pytest.approx(weights.sum(), rel=1e-12)
+    assert kept[-1] == sizes.max()
+    order = np.argsort(sizes)
+    ordered, cumulated = sizes[order], np.cumsum(weights[order]) / weights.sum()
+    for share in (0.01, 0.5, 0.9, 0.99):
+        exact, above = (ordered[np.searchsorted(cumulated, level)] for level in (share, share + 3 / MOST_SIZES))
+        assert exact <= kept[np.searchsorted(np.cumsum(stands_for) / weights.sum(), share)] <= above

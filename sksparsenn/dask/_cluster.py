@@ -86,6 +86,11 @@ class FutureParts(Parts):
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         return {address: worker["nthreads"] for address, worker in workers.items()}
 
+    def cancel(self, future):
+        """Cancel a task of this fit, whose end then is no sign that others cancelled the fit."""
+        self.futures.discard(future)
+        self.client.cancel([future])
+
     def require_alive(self):
         """Raise CancelledError if what this fit has on the cluster was cancelled."""
         if any(future.status == "cancelled" for future in list(self.futures)):

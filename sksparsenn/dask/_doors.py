@@ -56,15 +56,14 @@ class Doors(Parts):
         self.fit, self.tokens, self.lock = uuid4().hex, count(1), RLock()
         self.rows = PlannedColumn(Recipe(0, None, ()), ())
         self.announced, self.forgotten = {0}, []
-        self.homes, self.doors, self.actors = list(cluster.homes), {}, []
+        self.homes, self.doors, self.actors = list(cluster.homes), {}, {}
         self.workers, self.lost, self.looked = {}, {}, -LOOK
         self.closed = False
 
     def close(self):
         """Let go of the doors, and so of all that they hold."""
         self.closed = True
-        self.cluster.client.cancel(self.actors)
-        self.doors.clear()
+        self._let_go(list(self.actors))
 
     def _require_open(self):
         """Raise CancelledError once the fit has ended, also for networks that other threads still train."""
@@ -98,7 +97,7 @@ class Doors(Parts):
                 self.lost[answer.worker] = monotonic()
                 continue
             if isinstance(answer, Incomplete):  # make all doors anew
-                self.doors.clear()
+                self._let_go(list(self.actors))
                 continue
             self.announced.update(recipe.token for recipe in recipes)
             self.announced.difference_update(forgotten)
@@ -143,6 +142,12 @@ class Doors(Parts):
             self._require_open()
             raise LostWorker(workers[0]) from None
 
+    def _let_go(self, workers):
+        """Let go of the doors on these workers, and of what they hold, also where they do not answer."""
+        for worker in workers:
+            self.doors.pop(worker, None)
+            self.cluster.cancel(self.actors.pop(worker))
+
     # -- where the parts are ------------------------------------------------------------------------------
 
     def _look(self):
@@ -164,7 +169,7 @@ class Doors(Parts):
                 self.looked = -LOOK
                 if self.workers:
                     self.lost.clear()
-                    self.doors.clear()
+                    self._let_go(list(self.actors))
             elif threads.keys() != self.doors.keys():
                 try:
                     self._settle_on(threads)
@@ -178,10 +183,10 @@ class Doors(Parts):
         """Have a door on each of these workers that has parts, and let it hold them."""
         self.announced = {0}
         self.homes = balanced(self.homes, threads)
-        self.doors = {worker: door for worker, door in self.doors.items() if worker in threads}
+        self._let_go([worker for worker in self.actors if worker not in threads])
         for worker in sorted(threads.keys() - self.doors.keys()):
-            self.actors.append(self.cluster.submit(Door, self.fit, home=worker, strictly=True, actor=True))
-            self.doors[worker] = self._result_on(worker, self.actors[-1])
+            self.actors[worker] = self.cluster.submit(Door, self.fit, home=worker, strictly=True, actor=True)
+            self.doors[worker] = self._result_on(worker, self.actors[worker])
         for worker in self.doors:
             numbers = [number for number, home in enumerate(self.homes) if home == worker]
             missing = self._answer([worker], "hold", numbers)
