@@ -150,6 +150,18 @@ def test_sums_are_whole_while_workers_come_and_networks_are_trained_side_by_side
     cluster.scale(2)
 
 
+def test_a_sum_is_of_all_parts_or_asked_for_again(client, expected, monkeypatch):
+    def lose_a_part():
+        from sksparsenn.dask._door import DOORS
+
+        for door in list(DOORS.values()):
+            door.parts.popitem()
+
+    after_iterations(monkeypatch, 5, lambda: client.run(lose_a_part))
+    found = model().fit(*data()).hidden_weights_
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
 def test_a_worker_that_does_not_answer_once_is_asked_again(client, expected, monkeypatch):
     monkeypatch.setattr(doors, "FORGIVEN_AFTER", 0.2)
     answered, calls, silent, seen = doors.Doors._answer, iter(range(10**6)), {20}, []
