@@ -5,6 +5,9 @@ python -m benchmarks.prediction [--rows 1000000]
 Models are fitted to 20,000 rows of the table of `benchmarks.long_tables`; then they predict all rows of a longer one in
 one call, and one row by itself.  "us a row" is the median of three calls over the number of rows, "us single" the
 median of 2,000 calls, "MB" the peak of the resident set during the long call beyond what it was before.
+
+The last rows are networks of 65,536 neurons after a few steps, in three features and in ten, where a row by itself is
+predicted with the tree over the neurons if the fit has stored one, and once more without.
 """
 
 from time import perf_counter
@@ -23,7 +26,7 @@ MODELS = [
     SketchedGaussNewtonRegressor(random_state=0), SparseShiftedReLURegressor(random_state=0),
     MLPRegressor(random_state=0), HistGradientBoostingRegressor(random_state=0),
 ]  # fmt: skip
-FEATURES, CALLS = 10, 2000
+FEATURES, CALLS, WIDE = 10, 2000, 1 << 16
 
 
 def seconds_of(function, *arguments):
@@ -50,12 +53,33 @@ def predict_case(model, n_rows, n_fitted):
     }
 
 
+def wide_case(n_features, keeps_tree):
+    """A row of the result for a wide network."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5000, n_features)).astype(np.float32)
+    model = SparseShiftedReLURegressor(WIDE, cv=None, max_iter=5, random_state=0).fit(X, X[:, 0] * X[:, 1])
+    stored = hasattr(model, "_neuron_order") and model._neuron_order is not None
+    if not keeps_tree:
+        model.hidden_weights_ = model.hidden_weights_.copy()
+    model.predict(X[:1])
+    single = np.median([seconds_of(model.predict, X[k : k + 1]) for k in range(CALLS)])
+    with_tree = "with tree" if stored and keeps_tree else "without tree"
+    return {
+        "model": f"{WIDE} neurons, {n_features} features, {with_tree}",
+        "rows": "",
+        "us a row": "",
+        "us single": rounded(1e6 * single),
+        "MB": "",
+    }
+
+
 def figure(rows):
     fig, axes = panels(1, 2)
     for ax, key, label in (
         (axes[0, 0], "us a row", "microseconds a row of many"), (axes[0, 1], "us single", "microseconds, single row"),
     ):  # fmt: skip
-        ax.barh([row["model"] for row in rows], [float(row[key]) for row in rows], color="0.4")
+        own = [row for row in rows if row[key] not in ("", None)]
+        ax.barh([row["model"] for row in own], [float(row[key]) for row in own], color="0.4")
         ax.set(xlabel=label)
     return fig
 
@@ -71,6 +95,9 @@ def main(arguments=None):
     rows = []
     for model in MODELS:
         rows.append(in_fresh_process(predict_case, model, arguments.rows, arguments.fitted))
+        print(rows[-1], flush=True)
+    for n_features, keeps_tree in ((3, True), (3, False), (10, True)):
+        rows.append(in_fresh_process(wide_case, n_features, keeps_tree))
         print(rows[-1], flush=True)
     write_table("prediction", rows, arguments, figure)
 
