@@ -1,7 +1,5 @@
 """Rows that grow along the ridge path: how they are drawn, when they grow, and what training on them leads to."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +9,6 @@ from scipy.stats import chi2
 from single_networks import SketchedGaussNewtonClassifier, SketchedGaussNewtonRegressor
 from sklearn.base import clone, is_classifier
 
-import sksparsenn._estimators.gauss_newton as second_order
 import sksparsenn._training.growing_rows as growing_rows
 from sksparsenn._samples.drawing import drawn_order, row_keys
 from sksparsenn._training.growing_rows import GrowingRows, gain_of_more_rows
@@ -30,8 +27,8 @@ FIRST = 100
 @pytest.fixture
 def few(monkeypatch):
     """A first sample of few rows, so that tables of tests are long."""
-    monkeypatch.setattr(second_order, "FIRST_ROWS", FIRST)
-    monkeypatch.setattr(second_order, "MANY_ROWS", 2 * FIRST)
+    monkeypatch.setattr(growing_rows, "FIRST_ROWS", FIRST)
+    monkeypatch.setattr(growing_rows, "MANY_ROWS", 2 * FIRST)
 
 
 def table(n=1200, d=4, seed=0, noise=0.5):
@@ -151,8 +148,7 @@ def test_gain_is_that_of_least_squares():
         y, y_new = (np.sqrt(v) * rng.standard_normal(len(part)) for part in (X, X_new))
 
         (on_sample, held_out), (_, with_all) = (losses(X[:k], y[:k], X_new, y_new) for k in (r, n))
-        problem = SimpleNamespace(total_weight=float(n), share=r / n)
-        gains.append(gain_of_more_rows(problem, n * on_sample, held_out) * held_out)
+        gains.append(gain_of_more_rows(r / n, on_sample, held_out) * held_out)
         lower.append(held_out - with_all)
     # The rule leaves out terms of higher order in p / r.
     assert np.mean(gains) == pytest.approx(np.mean(lower), rel=0.15)
@@ -160,11 +156,11 @@ def test_gain_is_that_of_least_squares():
 
 @pytest.mark.parametrize("held_out", [0.0, np.inf, np.nan])
 def test_nothing_is_gained_by_rows_beside_losses_that_tell_nothing(held_out):
-    assert gain_of_more_rows(SimpleNamespace(total_weight=1.0, share=0.5), 0.1, held_out) == 0.0
+    assert gain_of_more_rows(0.5, 0.1, held_out) == 0.0
 
 
 def test_all_rows_gain_nothing_by_more():
-    assert gain_of_more_rows(SimpleNamespace(total_weight=10.0, share=1.0), 0.1, 1.0) == 0.0
+    assert gain_of_more_rows(1.0, 0.1, 1.0) == 0.0
 
 
 def test_rows_grow_with_noise_as_they_overfit(few):
@@ -281,8 +277,8 @@ def test_errors_are_those_of_training_on_all_rows(kind, monkeypatch):
         X_new, y_new = table(5000, seed=100 + seed)
         errors = []
         for many in (FIRST, 10**9):
-            monkeypatch.setattr(second_order, "FIRST_ROWS", FIRST)
-            monkeypatch.setattr(second_order, "MANY_ROWS", many)
+            monkeypatch.setattr(growing_rows, "FIRST_ROWS", FIRST)
+            monkeypatch.setattr(growing_rows, "MANY_ROWS", many)
             model = fitted(kind, X, y, n_iter_no_change=10, max_iter=60)
             if is_classifier(model):
                 probabilities = model.predict_proba(X_new)

@@ -80,7 +80,7 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
             start = self._start_in_blocks(X, y, weighting.sample_weight)
         return self._start(X, y, weighting, held_out, **options) if start is None else start
 
-    def _start(self, X, y, weighting, held_out, *, in_batches, continues, stream=False, classes=None):
+    def _start(self, X, y, weighting, held_out, *, continues, stream=False, classes=None):
         """Validate, hold out, lift, initialise."""
         activation = self._activation()
         rows = self._read(X, y, weighting.sample_weight, reset=not continues)
@@ -104,6 +104,8 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
         if not continues and not stream:
             warn_of_spreads(column_spreads(table.X, table.weights / table.weights.sum()))
         require_moderate_targets(table.encoded, targets.units)
+        validates = held_out is not None or (folds is not None and self._stops_early(leaves_out=True))
+        in_batches = stream or self._takes_batches(table.X, validates)
         if in_batches:
             table = table.in_canonical_order()
         samples, y = lift(table.X, dtype), targets.for_loss(table.encoded, dtype)
@@ -112,7 +114,7 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
         self._centre, self._constant, self._spread = lift
         self._target_mean, self._target_scale = targets.units
         vars(self).update(targets.fitted_attributes)
-        start = Start(rows, samples, y, table, folds, targets, held_out, key, [])
+        start = Start(rows, samples, y, table, folds, targets, held_out, key, validates, in_batches, [])
         if not continues:
             for name in linear.ATTRIBUTES:
                 vars(self).pop(name, None)
@@ -120,14 +122,17 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
             if not stream and linear.is_wanted(getattr(self, "linear_part", False), table.X.shape[1]):
                 vars(self).update(linear.attributes_of(linear.new_linear_parts(start, self.fit_intercept)))
         memory = memory.get("members", []) if memory.get("key") == key else []
-        self._add_members(start, activation, memory, in_batches=in_batches, continues=continues, stream=stream)
+        self._add_members(start, activation, memory, continues=continues, stream=stream)
         return start
 
-    def _add_members(self, start, activation, memory, *, in_batches, continues, stream):
+    def _takes_batches(self, X, validates):
+        """Return whether steps are taken on batches of the rows."""
+        return False
+
+    def _add_members(self, start, activation, memory, *, continues, stream):
         """Add the networks to train, each with the rows that it trains on and those that stop it."""
-        validates = start.held_out is not None or (start.folds is not None and self._stops_early(leaves_out=True))
         require_training_memory(
-            start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=validates
+            start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=start.validates
         )
         if not continues:
             self._fitted_width = self.width
@@ -140,7 +145,7 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
                 network, anchor = self._new_network(start, activation, random_state)
             require_room(network, start.targets.units, start.largest_target)
             linear_part, mine = linear_parts[place], start.training_rows(place)
-            validation = self._validation(start, place, linear_part) if validates else None
+            validation = self._validation(start, place, linear_part) if start.validates else None
             start.members.append(
                 Member(
                     start.samples if start.folds is None else start.samples[mine],
@@ -150,7 +155,7 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
                     None if linear_part is None else linear_part.outputs(start.table.X[mine], start.samples.dtype),
                     network,
                     anchor,
-                    self._make_early_stopping(validation, start.targets, network, in_batches),
+                    self._make_early_stopping(validation, start.targets, network, start.in_batches),
                     random_state,
                     remembered,
                 )

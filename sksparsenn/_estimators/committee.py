@@ -61,6 +61,8 @@ def of_single_network(state):
         state["alpha_curve_"] = np.full(len(state["objective_curve_"]), float(state["alpha"]))
         state["alpha_"] = float(state["alpha"])
         state["rows_curve_"] = np.zeros(len(state["objective_curve_"]), dtype=np.int64)  # not known
+    elif "loss_curve_" in state:
+        state["rows_curve_"], state["solver_"] = np.zeros(len(state["loss_curve_"]), dtype=np.int64), state["solver"]
     memory = state.get("_training")
     if memory:
         of_all = {name: memory[name] for name in ("key", "split_seed") if name in memory}

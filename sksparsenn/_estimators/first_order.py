@@ -9,7 +9,7 @@ from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
-from sksparsenn._estimators.summed_rows import Terms
+from sksparsenn._estimators.summed_rows import Terms, summed_growing_rows
 from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
@@ -17,6 +17,7 @@ from sksparsenn._search.work import Work
 from sksparsenn._training.averages import AVERAGES
 from sksparsenn._training.batches import AllRows, BatchSampler, SinglePass
 from sksparsenn._training.descent import Options, State, descend
+from sksparsenn._training.growing_rows import MANY_ROWS, WORTH
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.side_by_side import NEVER, Training
@@ -28,6 +29,13 @@ from sksparsenn._utils.sklearn import Interval, StrOptions, _fit_context
 
 # So many may be drawn from a table with fewer samples, as they are by default.
 FEW_DRAWN = 200
+
+# What "auto" stands for, with the solvers, and where solver "auto" takes batches of many rows.
+OF_SOLVERS = {"batch_size": FEW_DRAWN, "momentum": 0.99, "average": "last"}
+OF_BATCHES = {"batch_size": 500, "momentum": 0.9, "average": "epoch"}
+
+# There, patience ends sooner: scores on so many rows owe little to chance.
+PATIENCE_DIVISOR = 5
 
 
 class FirstOrderTraining(Training):
@@ -52,13 +60,13 @@ class SparseShiftedReLU(BaseShiftedReLU):
 
     _parameter_constraints = {  # noqa: RUF012 (the form scikit-learn prescribes)
         **BaseShiftedReLU._parameter_constraints,
-        "solver": [StrOptions({"gd", "sgd"})],
+        "solver": [StrOptions({"auto", "gd", "sgd"})],
         "search": [StrOptions({"auto", *SEARCHES})],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "momentum": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "average": [StrOptions(set(AVERAGES))],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "average": [StrOptions({"auto", *AVERAGES})],
     }
 
     _takes_sparse = True
@@ -98,19 +106,20 @@ class SparseShiftedReLU(BaseShiftedReLU):
         """
         with self._unchanged_on_failure():
             # Validate, hold out, lift, initialise.
-            continues, in_batches = self._continues(), self.solver == "sgd"
+            continues = self._continues()
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = self._open(X, y, weighting, held_out, in_batches=in_batches, continues=continues)
+            start = self._open(X, y, weighting, held_out, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
     def _train(self, start, X, y, sample_weight):
         """Train the networks of `start`, and store what came out; X, y and weights, as they came, are for callbacks."""
-        options = self._options(self._clipped_batch_size(start.fewest_rows))
+        options = self._options(start)
         trainings = [self._training_of(member, start.targets.make_loss(), options) for member in start.members]
 
         progress, kept = self._run(trainings, start, (X, y, sample_weight), described)
         self._warn(trainings, trainings[0].state.loss_curve)
+        self.solver_ = "sgd" if start.in_batches else "gd"
         self._store(start, trainings, kept)
         self._store_cross_validation(start)
         self._store_tree(start)
@@ -122,32 +131,38 @@ class SparseShiftedReLU(BaseShiftedReLU):
         """Return the training of a network."""
         if isinstance(member, SummedMember):
             return self._training_in_parts(member, loss, options)
-        problem = self._problem(member, loss, float(member.weights.sum()), in_batches=self.solver == "sgd")
-        network, average = member.network, AVERAGES[self.average]()
+        in_batches = options.batch_size is not None
+        problem = self._problem(member, loss, float(member.weights.sum()), options.momentum, in_batches)
+        network, average = member.network, self._average(in_batches)
         state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-        noisy = self.solver == "sgd" or not problem.loss.smooth
-        stopping = Stopping(self.tol, self.n_iter_no_change, noisy)
+        stopping = Stopping(self.tol, self.n_iter_no_change, noisy=in_batches or not loss.smooth)
         parts = average, stopping, problem.search.history
         recall(member.memory, state, *parts, member.early_stopping)
         state.work_curve = [Work(*work) for work in state.work_curve]
         average.begin(member.random_state)
         if member.memory:
             take_up_units(state, problem, options)
-        in_batches = options.batch_size is not None
+        if in_batches and self.solver == "auto":
+            member.early_stopping.hurry(WORTH, PATIENCE_DIVISOR)
         draw = BatchSampler(problem, options.batch_size, member.random_state) if in_batches else AllRows(problem)
         iterations = descend(state, options, draw, average, stopping, member.early_stopping)
         return FirstOrderTraining(iterations, state, member, problem, parts=parts)
 
     def _training_in_parts(self, member, loss, options):
         """Return the training of a network whose rows are in parts; the misfit is a weighted mean."""
-        n_rows, weight = member.rows.totals()
+        rows, (n_rows, weight) = member.rows, member.rows.totals()
         network, n_features = member.network, member.samples.n_features
         terms = Terms(network, n_features, loss, self.search, network.signs.shape[1] == 1, weight, weight)
-        problem = member.rows.problem(terms, n_rows)
-        state = State(member.network, member.anchor, np.zeros_like(member.network.weights))
-        average, stopping = AVERAGES[self.average](), Stopping(self.tol, self.n_iter_no_change, not loss.smooth)
+        state = State(network, member.anchor, np.zeros_like(network.weights))
+        growing = summed_growing_rows(member, n_rows, terms, state) if self.solver == "auto" else None
+        if growing is None:
+            problem = rows.problem(terms, n_rows)
+        else:
+            problem = growing.problem(state.n_rows, network.weights)
+        average = self._average(in_batches=False)
+        stopping = Stopping(self.tol, self.n_iter_no_change, noisy=not loss.smooth)
         average.begin(member.random_state)
-        iterations = descend(state, options, AllRows(problem), average, stopping, member.early_stopping)
+        iterations = descend(state, options, AllRows(problem), average, stopping, member.early_stopping, growing)
         return FirstOrderTraining(iterations, state, member, problem, parts=(average, stopping))
 
     def _why_not_in_parts(self):
@@ -156,12 +171,12 @@ class SparseShiftedReLU(BaseShiftedReLU):
             return "solver='sgd' takes steps of few rows, each of which would wait for all parts: use 'gd'."
         return super()._why_not_in_parts()
 
-    def _problem(self, member, loss, total_weight, in_batches):
+    def _problem(self, member, loss, total_weight, momentum, in_batches):
         """Return what a network is trained on; the misfit is a weighted mean."""
         network = member.network
         search = make_search(
             self.search, member.samples, network.weights, network.threshold, in_batches=in_batches,
-            all_move=self.momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
+            all_move=momentum > 0 or self.alpha > 0, forward_only=network.signs.shape[1] == 1,
         )  # fmt: skip
         shares = member.weights / member.weights.sum()
         return Problem(member.samples, member.y, shares, loss, search, total_weight, offsets=member.offsets)
@@ -176,15 +191,14 @@ class SparseShiftedReLU(BaseShiftedReLU):
             continues = hasattr(self, "hidden_weights_")
             nothing = None, None, None
             start = self._start(
-                X, y, Weighting(sample_weight), nothing, in_batches=True, continues=continues, stream=True,
-                classes=classes,
-            )  # fmt: skip
+                X, y, Weighting(sample_weight), nothing, continues=continues, stream=True, classes=classes
+            )
             (member,) = start.members
             weight_seen = float(member.weights.sum()) + (self._weight_seen if continues else 0.0)
-            problem = self._problem(member, start.targets.make_loss(), weight_seen, in_batches=True)
-            network, options = member.network, self._options(self.batch_size, stream=True)
+            network, options = member.network, self._stream_options()
+            problem = self._problem(member, start.targets.make_loss(), weight_seen, options.momentum, in_batches=True)
             state = State(network, member.anchor, np.zeros(network.weights.shape, network.weights.dtype))
-            average = AVERAGES[self.average]()
+            average = self._average(in_batches=False)
             recall(member.memory, state, average, state.stream_rate)
             state.work_curve = [Work(*work) for work in state.work_curve]
             average.begin(member.random_state)
@@ -197,6 +211,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
             # Store.
             kept = [training.kept_weights]
             self._require_room_for_predictions(start, kept)
+            self.solver_ = "sgd" if self.solver == "sgd" else "gd"
             self._store(start, [training], kept)
             self._store_cross_validation(start)
             self._forget_tree()  # the next part moves the neurons again
@@ -228,24 +243,42 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if self._rows_seen >= ENOUGH_ROWS and varied:
             del self._target_moments, self._rows_seen
 
-    def _clipped_batch_size(self, n_samples):
-        """Return `batch_size`, or how many to draw at most: the number of samples or, from fewer, FEW_DRAWN."""
-        largest = max(n_samples, FEW_DRAWN)
-        if self.solver != "sgd" or self.batch_size <= largest:
-            return self.batch_size
-        why = f"which is enough for {n_samples} distinct samples"
-        warnings.warn(f"batch_size={self.batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=6)
-        return largest
+    def _takes_batches(self, X, validates):
+        """Return whether steps are taken on batches of the rows; "auto" does so on many rows, if others stop it."""
+        if self.solver != "auto":
+            return self.solver == "sgd"
+        return isinstance(X, np.ndarray) and len(X) > MANY_ROWS and validates and self.search == "auto"
 
-    def _options(self, batch_size, stream=False):
+    def _setting(self, name, in_batches):
+        """Return a parameter, or what "auto" stands for."""
+        value = getattr(self, name)
+        if value != "auto":
+            return value
+        return (OF_BATCHES if in_batches and self.solver == "auto" else OF_SOLVERS)[name]
+
+    def _average(self, in_batches):
+        """Return what tells which weights to keep."""
+        return AVERAGES[self._setting("average", in_batches)]()
+
+    def _options(self, start):
+        """Return the options of training on these rows."""
+        batch_size = None
+        if start.in_batches:
+            batch_size, largest = self._setting("batch_size", True), max(start.fewest_rows, FEW_DRAWN)
+            if batch_size > largest:
+                why = f"which is enough for {start.fewest_rows} distinct samples"
+                warnings.warn(f"batch_size={batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=6)
+                batch_size = largest
+        return self._options_of(batch_size, self._setting("momentum", start.in_batches), self.max_iter)
+
+    def _stream_options(self):
+        """Return the options of training on a part of a stream."""
+        batch_size = self._setting("batch_size", False) if self.solver == "sgd" else None
+        return self._options_of(batch_size, self._setting("momentum", False), 1, stream=True)
+
+    def _options_of(self, batch_size, momentum, max_iter, stream=False):
         return Options(
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            nesterovs_momentum=self.nesterovs_momentum,
-            alpha=self.alpha,
-            batch_size=batch_size if self.solver == "sgd" else None,
-            max_iter=1 if stream else self.max_iter,
-            stream=stream,
+            self.learning_rate, momentum, self.nesterovs_momentum, self.alpha, batch_size, max_iter, stream=stream
         )
 
     def _store(self, start, trainings, kept):
@@ -257,6 +290,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         self.learning_rate_ = float(np.mean([state.learning_rate for state in states]))
         for name in ("loss_curve", "firing_fraction_curve"):
             setattr(self, f"{name}_", joined([np.array(getattr(state, name)) for state in states], "mean"))
+        self.rows_curve_ = joined([np.array(state.rows_curve, dtype=np.int64) for state in states], "sum")
         for place, name in enumerate(Work._fields):
             curves = [np.array([work[place] for work in state.work_curve]) for state in states]
             setattr(self, f"{name}_curve_", joined(curves, "sum"))

@@ -8,7 +8,7 @@ from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.committee import joined
 from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
-from sksparsenn._estimators.summed_rows import SummedGrowingRows, Terms
+from sksparsenn._estimators.summed_rows import Terms, summed_growing_rows
 from sksparsenn._estimators.summed_start import SummedMember
 from sksparsenn._search.choice import make_search
 from sksparsenn._solvers.choice import AutomaticSolver
@@ -18,7 +18,7 @@ from sksparsenn._solvers.nystrom import NYSTROM_RESIDUAL, NystromSolver
 from sksparsenn._solvers.row_sample import RowSampleSolver
 from sksparsenn._solvers.sketched_qr import SketchSolver
 from sksparsenn._solvers.summed import SOLVERS, make_summed_solver
-from sksparsenn._training.growing_rows import FIRST_ROWS, MANY_ROWS, GrowingRows
+from sksparsenn._training.growing_rows import growing_rows
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.resuming import recall
 from sksparsenn._training.ridge_path import ridge_of
@@ -46,8 +46,7 @@ class SecondOrderTraining(Training):
     @property
     def weights(self):
         """The present weights."""
-        point = self.state.point  # None if training had ended before
-        return (self.state if point is None else point).network.weights
+        return self.state.weights
 
     final_weights = weights
 
@@ -106,7 +105,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
             # Validate, hold out, lift, initialise.
             continues = self._continues()
             weighting, held_out = Weighting(sample_weight, groups), (X_val, y_val, sample_weight_val)
-            start = self._open(X, y, weighting, held_out, in_batches=False, continues=continues)
+            start = self._open(X, y, weighting, held_out, continues=continues)
             self._train(start, X, y, sample_weight)
         return self
 
@@ -148,7 +147,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         state = State(member.network, member.anchor)
         recall(member.memory, state, member.early_stopping)
         state.history = [Iteration(*step) for step in state.history]
-        growing = self._growing_rows(member, weights, make_problem, state) if options.ridge.falls else None
+        growing = growing_rows(member, weights, make_problem, state) if options.ridge.falls else None
         if growing is None:
             problem = make_problem(slice(None), 1.0, member.network.weights)
         else:
@@ -162,11 +161,8 @@ class SketchedGaussNewton(BaseShiftedReLU):
         rows, (n_rows, weight) = member.rows, member.rows.totals()
         unit, n_features = options.weight_unit, member.samples.n_features
         terms = Terms(member.network, n_features, loss, self.search, False, unit, weight / unit)
-        state, growing = State(member.network, member.anchor), None
-        if options.ridge.falls and n_rows > MANY_ROWS:
-            state.n_rows, state.row_seed = FIRST_ROWS, seed_of_rows(member.random_state)
-            growing = SummedGrowingRows(rows, terms, state.row_seed)
-            growing = growing if len(growing) > MANY_ROWS else None
+        state = State(member.network, member.anchor)
+        growing = summed_growing_rows(member, n_rows, terms, state) if options.ridge.falls else None
         if growing is None:
             problem = rows.problem(terms, n_rows)
         else:
@@ -181,15 +177,6 @@ class SketchedGaussNewton(BaseShiftedReLU):
         if self.solver not in SOLVERS:
             return f"solver={self.solver!r} takes rows of a matrix that no part has: use one of {', '.join(SOLVERS)}."
         return super()._why_not_in_parts()
-
-    def _growing_rows(self, member, weights, make_problem, state):
-        """Return the samples of rows for a path, or None if there are too few rows for that."""
-        if len(weights) <= MANY_ROWS:
-            return None
-        if not state.n_rows:
-            state.n_rows, state.row_seed = FIRST_ROWS, seed_of_rows(member.random_state)
-        growing = GrowingRows(member.keys, weights, make_problem, state.row_seed)
-        return growing if len(growing) > MANY_ROWS else None
 
     def _make_solver(self, random_state, on_path):
         """Return the solver of that name; for "auto" one that chooses for each Jacobian."""
@@ -233,11 +220,6 @@ class SketchedGaussNewton(BaseShiftedReLU):
             self.alpha_ = alphas if len(trainings) > 1 else float(alphas[0])
         else:
             self.alpha_ = float(self.alpha)
-
-
-def seed_of_rows(random_state):
-    """Return a seed from a generator without moving it: what is drawn later is the same with few rows and many."""
-    return int(random_state.get_state()[1][0])
 
 
 def described(trainings):

@@ -101,6 +101,10 @@ class Start(NamedTuple):
     """Rows that stop all networks."""
     key: str
     """Tells whether another fit does the same with the same data; empty where nobody will ask."""
+    validates: bool
+    """Whether rows stop training that it does not see."""
+    in_batches: bool
+    """Whether steps are taken on batches of the rows."""
     members: list
     """A `Member` for each network of the committee, or for the only one."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from sksparsenn._samples.drawing import EVERYTHING, chosen_by_chance, mixed
 from sksparsenn._search.choice import make_search, make_validation_search
 from sksparsenn._training.early_stopping import HeldOutRows
-from sksparsenn._training.growing_rows import LEAST_PART, MANY_ROWS, GrowingRows
+from sksparsenn._training.growing_rows import LEAST_PART, MANY_ROWS, GrowingRows, begin_with_few
 from sksparsenn._training.problem import Problem
 from sksparsenn._training.summed_problem import SummedHeldOutRows, SummedProblem, WeightedHeldOutRows
 from sksparsenn._utils.parts import Column, Parts
@@ -144,6 +144,18 @@ class SummedGrowingRows(GrowingRows):
             if drawn >= LEAST_PART * weight * n_drawn / n_all and n_drawn < n_all:
                 return self.rows.problem(terms, n_drawn, drawn / weight, draw)
         return self.rows.problem(terms, n_all)
+
+
+def summed_growing_rows(member, n_rows, terms, state):
+    """Return `SummedGrowingRows` for the training of a member, which begins with few of its rows.
+
+    Return None if the member has no rows left out to tell when to grow, or too few distinct rows to draw from.
+    """
+    if member.early_stopping is None or n_rows <= MANY_ROWS:
+        return None
+    begin_with_few(state, member.random_state)
+    growing = SummedGrowingRows(member.rows, terms, state.row_seed)
+    return growing if len(growing) > MANY_ROWS else None
 
 
 # -- of each part -----------------------------------------------------------------------------------

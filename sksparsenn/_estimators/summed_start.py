@@ -54,6 +54,8 @@ class SummedMember(NamedTuple):
 class SummedStart(NamedTuple):
     """What training starts from; has the face of `Start`, as far as that goes."""
 
+    in_batches = False
+
     parts: object
     facts: object
     samples: Samples

@@ -1,4 +1,4 @@
-"""Which weights first-order training returns: the last, the mean over all steps, or those after a random step."""
+"""Which weights first-order training returns: the last, means over all steps or an epoch, those after a random step."""
 
 import numpy as np
 
@@ -10,6 +10,9 @@ class LastIterate:
 
     def begin(self, random_state):
         """Draw a seed if one is needed and none is remembered from training that is taken up again."""
+
+    def begin_epoch(self):
+        """Forget weights of earlier epochs, if they do not count."""
 
     def note(self, weights):
         """Record the weights after a step."""
@@ -37,6 +40,13 @@ class MeanIterate(LastIterate):
         return self.kept.astype(last.dtype, copy=False)
 
 
+class EpochMean(MeanIterate):
+    """The mean of the weights after each step of the last epoch: what chance does to single steps averages out."""
+
+    def begin_epoch(self):
+        self.kept, self.n_steps = None, 0
+
+
 class RandomIterate(MeanIterate):
     """The weights after a uniformly random step [QSY23 Alg. 1].
 
@@ -60,4 +70,4 @@ class RandomIterate(MeanIterate):
             self.kept = weights.copy()
 
 
-AVERAGES = {"last": LastIterate, "mean": MeanIterate, "random": RandomIterate}
+AVERAGES = {"last": LastIterate, "mean": MeanIterate, "epoch": EpochMean, "random": RandomIterate}

@@ -11,6 +11,11 @@ class AllRows:
     def __init__(self, problem):
         self.problem = problem
 
+    @property
+    def n_rows(self):
+        """The number of samples in the sums of an iteration."""
+        return len(self.problem)
+
     def __call__(self):
         """Return the problem of all samples."""
         return self.problem
@@ -22,6 +27,7 @@ class BatchSampler:
     def __init__(self, problem, batch_size, random_state):
         self.problem, self.batch_size, self.random_state = problem, batch_size, random_state
         self.n_batches = max(1, round(len(problem) / batch_size))
+        self.n_rows = self.n_batches * batch_size
         self.cumulated = np.cumsum(problem.weights)
 
     def __call__(self):
@@ -36,7 +42,7 @@ class SinglePass:
 
     def __init__(self, problem, batch_size, random_state):
         self.problem = problem
-        n = len(problem)
+        self.n_rows = n = len(problem)
         self.n_batches = 1 if batch_size is None else -(-n // batch_size)
         self.parts = iter(np.array_split(random_state.permutation(n), self.n_batches))
 

@@ -3,7 +3,8 @@
 The loop of `descend` is Algorithm 2 or 3 of SYZ21 (solver "gd", all samples in each step)
 and Algorithm 1 of QSY23 (solver "sgd", a batch drawn with replacement in each step):
 find who fires, pass forward and backward over firing pairs only, move the neurons, keep
-the search up to date.
+the search up to date.  On long tables, gradient descent begins with a sample of the rows
+that grows (see `sksparsenn._training.growing_rows`).
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from sksparsenn._compiled.lists import row_distances
 from sksparsenn._network.firing import Firing, Step
 from sksparsenn._network.network import Network
 from sksparsenn._search.work import Work
+from sksparsenn._training.batches import AllRows
 from sksparsenn._training.step_sizes import measure_part, refuse_divergence, refuse_part, set_units, takes_back_step
 from sksparsenn._training.streams import StreamRate
 
@@ -53,6 +55,11 @@ class State:
     silent_share: float = 0.0
     """The share of the samples on which no neuron fires at the start."""
     ridge: float = np.nan
+    row_seed: int = 0
+    n_rows: int = 0
+    """Which distinct rows are in the sample, if the rows grow, and how many."""
+    misfit: float = np.nan
+    """Of the network before the last step."""
     measured: bool = False
     """Whether the learning rate and the ridge are known in absolute terms; a stream measures each part."""
     n_steps: int = 0
@@ -64,16 +71,26 @@ class State:
     loss_curve: list = field(default_factory=list)
     firing_fraction_curve: list = field(default_factory=list)
     work_curve: list = field(default_factory=list)
+    rows_curve: list = field(default_factory=list)
     stop_reason: str = "max_iter"
     stream_rate: StreamRate = field(default_factory=StreamRate)
 
     remembered = (
         "velocity", "learning_rate", "rate_limit", "kernel_unit", "n_steps", "last_loss", "best_loss", "best_weights",
-        "loss_curve", "firing_fraction_curve", "work_curve",
+        "loss_curve", "firing_fraction_curve", "work_curve", "rows_curve",
     )  # fmt: skip
 
+    @property
+    def weights(self):
+        """The present weights."""
+        return self.network.weights
 
-def descend(state, options, draw, average, stopping=None, early_stopping=None):
+    def return_to(self, iteration):
+        """Go back to weights of an earlier iteration, at rest."""
+        self.velocity[:] = 0
+
+
+def descend(state, options, draw, average, stopping=None, early_stopping=None, growing=None):
     """Train from `state`, which is changed in place; yield after each iteration but the last.
 
     An iteration is a step of gradient descent or an epoch of stochastic gradient descent.
@@ -88,14 +105,18 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None):
         Which weights to return.
     stopping : Stopping, optional
     early_stopping : EarlyStopping, optional
+    growing : GrowingRows, optional
+        Samples of the rows, of which `draw` returns the first.
     """
     for iteration in range(options.max_iter):
+        average.begin_epoch()
         # 1. The batch: all samples, or some drawn with probability equal to their share.
         measured = [step_on(draw(), state, options, average) for _ in range(draw.n_batches)]
         losses, fractions, works = zip(*measured, strict=True)
         state.loss_curve.append(float(np.mean(losses)))
         state.firing_fraction_curve.append(float(np.mean(fractions)))
         state.work_curve.append(sum(works, Work(0, 0, 0)))
+        state.rows_curve.append(draw.n_rows)
         if options.stream:
             refuse_part(state, draw.problem, options)
         else:
@@ -106,6 +127,13 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None):
             state.stop_reason = "validation"
         if stopping is not None and stopping.reached(state.loss_curve):
             state.stop_reason = "tol"
+        # 6. Sum over more rows where they would lower the error on others, and over all of them before the end.
+        watches = growing is not None
+        weights = growing.go_on_from(draw.problem, state, state.misfit, early_stopping) if watches else None
+        if weights is not None:
+            draw = AllRows(growing.problem(state.n_rows, weights))
+            begin_on(draw.problem, weights, state, options)
+            stopping.begin_after(state.loss_curve)
         if state.stop_reason != "max_iter" or iteration + 1 == options.max_iter:
             return
         yield
@@ -119,6 +147,7 @@ def step_on(batch, state, options, average):
     state.firing = evaluation.firing
     if not state.measured:
         (measure_part if options.stream else set_units)(state, batch, evaluation, options)
+    state.misfit = evaluation.misfit
     # 3. The objective; after a step that raised it much, the weights before.
     loss = objective(evaluation, state)
     if options.adaptive(batch.loss) and takes_back_step(state, loss, batch, evaluation):
@@ -130,6 +159,15 @@ def step_on(batch, state, options, average):
     batch.moved(network.weights, moved)
     average.note(network.weights)
     return loss, evaluation.firing_fraction, evaluation.work
+
+
+def begin_on(problem, weights, state, options):
+    """Go on from these weights with other rows, on which steps have to be measured anew."""
+    np.copyto(state.network.weights, weights)
+    state.last_loss, state.best_loss, state.best_weights = np.inf, np.inf, None
+    evaluation = problem.evaluate(state.network)
+    state.firing = evaluation.firing
+    set_units(state, problem, evaluation, options)
 
 
 def objective(evaluation, state):

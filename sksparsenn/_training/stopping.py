@@ -10,14 +10,19 @@ class Stopping:
     losses is averaged, and the average compared with the one before it.
     """
 
-    remembered = "best", "waited"
+    remembered = "best", "waited", "first"
 
     def __init__(self, tol, n_iter_no_change, noisy):
         self.tol, self.n_iter_no_change, self.noisy = tol, n_iter_no_change, noisy
-        self.best, self.waited = np.inf, 0
+        self.best, self.waited, self.first = np.inf, 0, 0
+
+    def begin_after(self, curve):
+        """Compare losses with those of iterations from now on only: the rows are others."""
+        self.best, self.waited, self.first = np.inf, 0, len(curve)
 
     def reached(self, curve):
-        patience = self.n_iter_no_change
+        """Return whether the loss has ceased to fall."""
+        patience, curve = self.n_iter_no_change, curve[self.first :]
         if self.noisy:
             recent, before = curve[-patience:], curve[-2 * patience : -patience]
             return len(before) == patience and np.mean(recent) > np.mean(before) - self.tol

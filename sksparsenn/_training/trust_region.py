@@ -132,6 +132,15 @@ class State:
         "kernel_unit", "row_seed", "n_rows", "n_steps", "damping", "last_step", "growth", "history", "objective",
     )  # fmt: skip
 
+    @property
+    def weights(self):
+        """The present weights."""
+        return (self if self.point is None else self.point).network.weights  # no point if training had ended before
+
+    def return_to(self, iteration):
+        """Go back on the path to the place after an iteration, at rest."""
+        self.n_steps, self.last_step = iteration, 0.0
+
 
 def train(problem, state, solver, options, early_stopping=None, growing=None):
     """Run Gauss-Newton from `state`, which is changed in place; yield after each iteration but the last.
@@ -186,8 +195,8 @@ def train(problem, state, solver, options, early_stopping=None, growing=None):
             if not accepted and not coasting and predicted <= np.finfo(state.anchor.dtype).eps * objective:
                 state.stop_reason = "rounding"
         # 8. Sum over more rows where they would lower the error on others, and over all of them before the end.
-        watches = growing is not None and accepted
-        weights = growing.go_on_from(problem, state, early_stopping) if watches else None
+        watches, mean_loss = growing is not None and accepted, state.point.evaluation.misfit / problem.total_weight
+        weights = growing.go_on_from(problem, state, mean_loss, early_stopping) if watches else None
         if weights is not None:
             problem, model, state.tried = growing.problem(state.n_rows, weights), None, None
             state.point = evaluate(state.point.network._replace(weights=weights), problem, state)

@@ -157,7 +157,7 @@ class TrainingCurveDisplay(PanelDisplay):
             best_iteration=getattr(network, "best_iteration_", None),
             alpha=network.alpha_curve_ if network.alpha == "auto" else None,
             accepted=getattr(network, "accepted_curve_", None),
-            iteration_name="epoch" if network.solver == "sgd" else "iteration",
+            iteration_name="epoch" if network.solver_ == "sgd" else "iteration",
             loss_name="objective" if is_classifier(network) else "objective (targets of variance 1)",
             score_name="minus the loss" if is_classifier(network) else "R2",
             name=name,
