@@ -57,7 +57,7 @@ def stages(n_rows):
     lifted = timed("lifted", starting.lifted, labelled, model._lift(), targets, np.float32, parts)
     chosen = timed("chosen", rows_in_parts.chosen_part, lifted, np.ones(2, dtype=bool), rows_in_parts.ALL_ROWS)
     terms = rows_in_parts.Terms(
-        network, lifted.samples.n_features, targets.make_loss(), "brute", False, 1.0, float(n_rows)
+        network, lifted.samples.n_features, targets.make_loss(), "brute", 1.0, float(n_rows)
     )
     problem = timed("problem", rows_in_parts.problem_of, chosen, 0, terms)
     evaluation = timed("evaluate", Problem.evaluate, problem, network)

@@ -35,6 +35,7 @@ FIRST_ORDER = {
     "absolute error": {"loss": "absolute_error"},
     "sgd": {"solver": "sgd"},
     "sgd, mean iterate": {"solver": "sgd", "average": "mean"},
+    "sgd, epoch means": {"solver": "sgd", "average": "epoch"},
     "random iterate": {"average": "random"},
     "validation": {"early_stopping": True, "n_iter_no_change": 4},
     "validation, sgd": {"early_stopping": True, "solver": "sgd"},

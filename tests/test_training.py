@@ -177,7 +177,7 @@ def test_gradient_descent_without_momentum_never_raises_the_loss():
     assert (np.diff(model.loss_curve_) <= 1e-12).all()
 
 
-@pytest.mark.parametrize("average", ["last", "mean", "random"])
+@pytest.mark.parametrize("average", ["last", "mean", "epoch", "random"])
 def test_output_rules(average):
     """The kept weights are the last, the mean, or one of the iterates."""
     X, y = problem()
@@ -192,12 +192,21 @@ def test_output_rules(average):
     }
     iterates = [SparseShiftedReLURegressor(max_iter=t, **params).fit(X, y).hidden_weights_ for t in range(1, 9)]
     kept = SparseShiftedReLURegressor(max_iter=8, average=average, **params).fit(X, y).hidden_weights_
-    if average == "last":
+    if average in ("last", "epoch"):  # an epoch of gradient descent is a step
         np.testing.assert_array_equal(kept, iterates[-1])
     elif average == "mean":
         np.testing.assert_allclose(kept, np.mean(iterates, axis=0), rtol=1e-12)
     else:
         assert any(np.array_equal(kept, iterate) for iterate in iterates)
+
+
+def test_epoch_means_make_up_the_mean_over_all_steps():
+    X, y = problem()
+    model = SparseShiftedReLURegressor(20, shift=0.5, solver="sgd", batch_size=3, max_iter=2, tol=0, random_state=0)
+    both, last = (model.set_params(average=name).fit(X, y).hidden_weights_ for name in ("mean", "epoch"))
+    first = model.set_params(max_iter=1).fit(X, y).hidden_weights_
+    np.testing.assert_allclose(both, (first + last) / 2, rtol=1e-12)
+    assert not np.array_equal(first, last)
 
 
 def test_random_iterate_is_uniform():

@@ -152,7 +152,7 @@ class SparseShiftedReLU(BaseShiftedReLU):
         """Return the training of a network whose rows are in parts; the misfit is a weighted mean."""
         rows, (n_rows, weight) = member.rows, member.rows.totals()
         network, n_features = member.network, member.samples.n_features
-        terms = Terms(network, n_features, loss, self.search, network.signs.shape[1] == 1, weight, weight)
+        terms = Terms(network, n_features, loss, self.search, weight, weight)
         state = State(network, member.anchor, np.zeros_like(network.weights))
         growing = summed_growing_rows(member, n_rows, terms, state) if self.solver == "auto" else None
         if growing is None:
@@ -265,10 +265,10 @@ class SparseShiftedReLU(BaseShiftedReLU):
         batch_size = None
         if start.in_batches:
             batch_size, largest = self._setting("batch_size", True), max(start.fewest_rows, FEW_DRAWN)
-            if batch_size > largest:
+            if self.batch_size != "auto" and batch_size > largest:
                 why = f"which is enough for {start.fewest_rows} distinct samples"
                 warnings.warn(f"batch_size={batch_size} is clipped to {largest}, {why}.", UserWarning, stacklevel=6)
-                batch_size = largest
+            batch_size = min(batch_size, largest)
         return self._options_of(batch_size, self._setting("momentum", start.in_batches), self.max_iter)
 
     def _stream_options(self):

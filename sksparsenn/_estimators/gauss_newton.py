@@ -160,7 +160,7 @@ class SketchedGaussNewton(BaseShiftedReLU):
         """Return the training of a network whose rows are in parts."""
         rows, (n_rows, weight) = member.rows, member.rows.totals()
         unit, n_features = options.weight_unit, member.samples.n_features
-        terms = Terms(member.network, n_features, loss, self.search, False, unit, weight / unit)
+        terms = Terms(member.network, n_features, loss, self.search, unit, weight / unit)
         state = State(member.network, member.anchor)
         growing = summed_growing_rows(member, n_rows, terms, state) if options.ridge.falls else None
         if growing is None:

@@ -35,8 +35,6 @@ class Terms(NamedTuple):
     """Of a sample, without padding."""
     loss: object
     search: str
-    forward_only: bool
-    """Whether the search may serve the forward pass alone, as in first-order training."""
     divisor: float
     """Of the weights of rows."""
     total_weight: float
@@ -188,8 +186,7 @@ def keys_of(rows):
 def problem_of(rows, place, terms):
     """Return the `Problem` of a part for the network in that place."""
     network = terms.network
-    forward = {"forward_only": True} if terms.forward_only else {}
-    search = make_search(terms.search, rows.samples, network.weights, network.threshold, in_batches=False, **forward)
+    search = make_search(terms.search, rows.samples, network.weights, network.threshold, in_batches=False)
     weights, offsets = rows.weights / terms.divisor, None if rows.offsets is None else rows.offsets[place]
     return Problem(rows.samples, rows.y, weights, terms.loss, search, terms.total_weight, None, offsets)
 
