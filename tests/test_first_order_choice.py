@@ -1,0 +1,189 @@
+"""What first-order training does where it is left to it: gradient descent on few rows, batches on many, growing parts."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+
+import sksparsenn._estimators.first_order as first_order
+import sksparsenn._training.growing_rows as growing_rows
+from sksparsenn import SparseShiftedReLUClassifier, SparseShiftedReLURegressor
+from sksparsenn._estimators import summed_rows, summed_training
+
+MODELS = {
+    "regressor": SparseShiftedReLURegressor(64, max_iter=4, tol=0.0, cv=2, random_state=0),
+    "classifier": SparseShiftedReLUClassifier(64, max_iter=4, tol=0.0, cv=2, random_state=0),
+}
+MANY = 1100
+WRITTEN_OUT = {"solver": "sgd", "batch_size": 500, "momentum": 0.9, "average": "epoch"}
+
+
+def table(n, model=None, noise=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4))
+    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + noise * rng.standard_normal(n)
+    return X, (y > 0).astype(int) if model is not None and is_classifier(model) else y
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """So few rows are many, so that tables of tests are long."""
+    monkeypatch.setattr(first_order, "MANY_ROWS", MANY)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("n", [MANY, MANY + 1])
+def test_what_automatic_parameters_stand_for(many, name, n):
+    model = clone(MODELS[name])
+    X, y = table(n, model)
+    written_out = WRITTEN_OUT if n > MANY else {"solver": "gd", "momentum": 0.99, "average": "last"}
+    model.fit(X, y)
+    expected = clone(model).set_params(**written_out).fit(X, y)
+    assert model.solver_ == expected.solver_ == written_out["solver"]
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+    np.testing.assert_array_equal(model.rows_curve_, expected.rows_curve_)
+
+
+@pytest.mark.parametrize("chosen", [{"momentum": 0.5}, {"batch_size": 50}, {"average": "last"}])
+def test_what_is_given_stays(many, chosen):
+    X, y = table(1500)
+    model = clone(MODELS["regressor"]).set_params(**chosen).fit(X, y)
+    expected = clone(model).set_params(**WRITTEN_OUT | chosen).fit(X, y)
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+
+
+def test_a_named_solver_has_constants_of_its_own(many):
+    X, y = table(1500)
+    model = clone(MODELS["regressor"]).set_params(solver="sgd").fit(X, y)
+    expected = clone(model).set_params(batch_size=200, momentum=0.99, average="last").fit(X, y)
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+
+
+@pytest.mark.parametrize(
+    "params", [{"cv": None}, {"early_stopping": False}, {"search": "margin"}, {"solver": "gd"}], ids=str
+)
+def test_batches_are_taken_only_where_rows_left_out_stop_training_and_no_search_is_named(many, params):
+    assert clone(MODELS["regressor"]).set_params(**params).fit(*table(1500)).solver_ == "gd"
+
+
+def test_sparse_tables_are_taken_whole(many):
+    X, y = table(1500)
+    assert clone(MODELS["regressor"]).fit(sparse.csr_array(X), y).solver_ == "gd"
+
+
+def test_an_epoch_counts_the_rows_that_it_draws(many):
+    model = clone(MODELS["regressor"]).fit(*table(1600))
+    # Two networks on 800 rows each, two batches of 500.
+    np.testing.assert_array_equal(model.rows_curve_, np.full(4, 2 * 2 * 500))
+
+
+def test_batches_are_no_larger_than_tables_of_few_distinct_rows_need(many):
+    X, y = table(50)
+    model = clone(MODELS["regressor"]).fit(np.tile(X, (40, 1)), np.tile(y, 40))
+    assert model.solver_ == "sgd"
+    assert set(model.rows_curve_) <= {2 * 200}
+
+
+def test_patience_with_batches_ends_after_a_part_of_it(many):
+    # Nothing can be learnt, so no epoch is much better than the one before.
+    X, _ = table(1500)
+    y = np.random.default_rng(1).standard_normal(1500)
+    model = clone(MODELS["regressor"]).set_params(max_iter=200, n_iter_no_change=50, cv=None, early_stopping=True)
+    model.fit(X, y)
+    assert model.solver_ == "sgd"
+    assert model.stop_reason_ == "validation"
+    assert model.n_iter_ - 10 == pytest.approx(model.best_iteration_, abs=10)
+    patient = clone(model).set_params(**WRITTEN_OUT).fit(X, y)
+    assert patient.n_iter_ > model.n_iter_
+
+
+def test_training_in_batches_goes_on_where_it_stopped(many):
+    X, y = table(1500)
+    whole = clone(MODELS["regressor"]).set_params(max_iter=6).fit(X, y)
+    halves = clone(MODELS["regressor"]).set_params(max_iter=2, warm_start=True).fit(X, y)
+    halves.set_params(max_iter=4).fit(X, y)
+    np.testing.assert_array_equal(halves.hidden_weights_, whole.hidden_weights_)
+    for name in ("rows_curve_", "loss_curve_", "validation_scores_"):
+        np.testing.assert_array_equal(getattr(halves, name), getattr(whole, name), err_msg=name)
+
+
+def test_streams_keep_to_the_last_weights_and_whole_parts(many):
+    X, y = table(1500)
+    model, expected = clone(MODELS["regressor"]), clone(MODELS["regressor"])
+    expected.set_params(solver="gd", momentum=0.99, average="last")
+    for part in np.array_split(np.arange(1500), 2):
+        model.partial_fit(X[part], y[part])
+        expected.partial_fit(X[part], y[part])
+    assert model.solver_ == "gd"
+    np.testing.assert_array_equal(model.hidden_weights_, expected.hidden_weights_)
+    np.testing.assert_array_equal(model.rows_curve_, [750, 750])
+
+
+# -- rows in parts ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Take tables of more than 1,000 rows in blocks, and begin with 100 of more than 600."""
+    monkeypatch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(summed_training, "ROWS_OF_BLOCK", 1000)
+    monkeypatch.setattr(summed_rows, "FEW_ROWS", 300)
+    monkeypatch.setattr(summed_rows, "MANY_ROWS", 600)
+    monkeypatch.setattr(growing_rows, "FIRST_ROWS", 100)
+    monkeypatch.setattr(summed_rows.SmallestKeys, "most", 5000)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_in_parts_grow(in_parts, name):
+    model = clone(MODELS[name]).set_params(max_iter=100, n_iter_no_change=1000)
+    X, y = table(3000, model)
+    X_new, y_new = table(3000, model, seed=1)
+    model.fit(X, y)
+    rows = model.rows_curve_
+    assert model.solver_ == "gd"
+    assert rows[0] == pytest.approx(200, abs=60)  # two networks
+    assert (np.diff(rows) >= 0).all()
+    assert rows[-1] > 1000
+    expected = clone(model).set_params(solver="gd").fit(X, y)
+    assert set(expected.rows_curve_) == {3000}
+    error, expected = (1 - fitted.score(X_new, y_new) for fitted in (model, expected))
+    assert error <= 1.1 * expected
+
+
+@pytest.mark.parametrize("reason", ["validation", "tol"])
+def test_training_does_not_end_before_it_has_seen_all_rows(in_parts, monkeypatch, reason):
+    # A sample that does not grow by itself; training on it ends.
+    monkeypatch.setattr(growing_rows, "LARGEST_GAIN", 1.0)
+    X, y = table(3000)
+    model = clone(MODELS["regressor"]).set_params(max_iter=150, cv=None, early_stopping=True)
+    model.set_params(**({"n_iter_no_change": 5} if reason == "validation" else {"n_iter_no_change": 30, "tol": 1e-2}))
+    rows = model.fit(X, y).rows_curve_
+    assert rows[0] == pytest.approx(100, abs=40)
+    assert len(set(rows)) == 2
+    assert rows[-1] == pytest.approx(2700, abs=80)
+    first = int(np.argmax(rows == rows[-1]))
+    # It goes on from the best weights on the sample.
+    scores = model.validation_scores_
+    assert scores[first] > scores[:first].max() - 0.02
+
+
+def test_steps_on_more_rows_begin_with_what_these_allow(in_parts):
+    """Loss, best weights and the rate are of the rows of the moment: no rise at a growth takes a step back."""
+    model = clone(MODELS["regressor"]).set_params(max_iter=200, n_iter_no_change=1000, cv=None, early_stopping=True)
+    model.fit(*table(3000, noise=1.0))
+    grown = np.flatnonzero(np.diff(model.rows_curve_)) + 1
+    assert len(grown) >= 2
+    scores = model.validation_scores_
+    assert np.abs(scores[grown] - scores[grown - 1]).max() < 0.2
+
+
+def test_parts_of_ordinary_size_lead_to_the_fit_in_one_memory(monkeypatch):
+    """In one memory, more than 2,048 rows are searched by groups, of which a sum over parts knows nothing."""
+    model = SparseShiftedReLURegressor(64, max_iter=10, tol=0.0, cv=None, linear_part=False, random_state=0)
+    X, y = table(9000)
+    expected = clone(model).fit(X, y)
+    monkeypatch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 8000)
+    monkeypatch.setattr(summed_training, "ROWS_OF_BLOCK", 4000)
+    for few in (summed_rows.FEW_ROWS, 1):  # brought together, and in blocks
+        monkeypatch.setattr(summed_rows, "FEW_ROWS", few)
+        np.testing.assert_allclose(model.fit(X, y).hidden_weights_, expected.hidden_weights_, rtol=0, atol=1e-8)
