@@ -1,6 +1,6 @@
 """Defaults on tables of ten thousand to a million rows: seconds, score and peak memory, beside networks and trees.
 
-python -m benchmarks.long_tables [--rows 10000 100000 1000000] [--tasks regression classification] [--models ...]
+python -m benchmarks.long_tables [--rows 10000 100000 500000 1000000] [--tasks regression classification] [--models ...]
 
 Ten standard normal features in float32; the target is a nonlinear function of six of them plus
 noise of a tenth of its variance, so that R2 on new rows is at most 1 / 1.1 = 0.909 (see
@@ -24,16 +24,21 @@ from benchmarks.common import argument_parser, exponents, in_fresh_process, meas
 from benchmarks.figures import legend_below, panels
 from benchmarks.large_tables import TEST_ROWS, nonlinear_table
 from benchmarks.tables import write_table
-from sksparsenn import SketchedGaussNewtonClassifier, SketchedGaussNewtonRegressor
+from sksparsenn import (
+    SketchedGaussNewtonClassifier,
+    SketchedGaussNewtonRegressor,
+    SparseShiftedReLUClassifier,
+    SparseShiftedReLURegressor,
+)
 
 MODELS = {
     "regression": [
-        SketchedGaussNewtonRegressor(random_state=0), MLPRegressor(random_state=0),
-        HistGradientBoostingRegressor(random_state=0),
+        SketchedGaussNewtonRegressor(random_state=0), SparseShiftedReLURegressor(random_state=0),
+        MLPRegressor(random_state=0), HistGradientBoostingRegressor(random_state=0),
     ],
     "classification": [
-        SketchedGaussNewtonClassifier(random_state=0), MLPClassifier(random_state=0),
-        HistGradientBoostingClassifier(random_state=0),
+        SketchedGaussNewtonClassifier(random_state=0), SparseShiftedReLUClassifier(random_state=0),
+        MLPClassifier(random_state=0), HistGradientBoostingClassifier(random_state=0),
     ],
 }  # fmt: skip
 FEATURES = 10
@@ -83,7 +88,7 @@ TABLES = {f"long_tables_{task}": figure for task in MODELS}
 
 def main(arguments=None):
     parser = argument_parser(__spec__, __doc__)
-    parser.add_argument("--rows", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--rows", nargs="*", type=int, default=[10_000, 100_000, 500_000, 1_000_000])
     parser.add_argument("--tasks", nargs="*", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--models", nargs="*", help="parts of the names of models; all by default")
     arguments = parser.parse_args(arguments)

@@ -112,10 +112,14 @@ threshold : float, default=None
     (a truncated ReLU) lets fewer neurons fire without changing the values of
     those that do; a smaller one is refused.
 
-solver : {"gd", "sgd"}, default="gd"
+solver : {"auto", "gd", "sgd"}, default="auto"
     "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
     them with replacement, with probability proportional to their weight, and an
     iteration is an epoch: as many batches as make up the number of samples [2]_.
+    "auto" is "gd" on up to 65,536 samples and "sgd" on more, if rows left out or held out
+    stop training, X is dense and ``search="auto"``; there patience is a fifth of ``n_iter_no_change``
+    epochs, each of which has to close 0.3 % of what the best score lacks.  More than 2,097,152 rows
+    are taken in blocks: there "auto" is "gd", which begins with a sample of the rows that grows.
 
 search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
     How the firing neurons are found.  All searches are exact: the same neurons
@@ -153,13 +157,15 @@ learning_rate : "auto" or float > 0, default="auto"
     (found by power iteration over firing pairs); with solver "gd" and a smooth
     loss it is then adapted to what steps do: see Notes.
 
-momentum : float in [0, 1), default=0.99
+momentum : "auto" or float in [0, 1), default="auto"
+    "auto" is 0.99, and 0.9 where solver "auto" takes batches.
 
 nesterovs_momentum : bool, default=True
 
-batch_size : int, default=200
+batch_size : "auto" or int, default="auto"
     Samples drawn, with replacement, for a step of solver "sgd": no more than there are
-    distinct samples or, from fewer than 200, than 200; a warning says so.  Ignored by "gd".
+    distinct samples or, from fewer than 200, than 200; a warning says so.  "auto" is 200, and 500
+    where solver "auto" takes batches.  Ignored by "gd".
 
 max_iter : int, default=1000
     Largest number of iterations: steps of "gd", epochs of "sgd".  Training without validation that it ends
@@ -175,9 +181,10 @@ tol : float >= 0, default=1e-6
 n_iter_no_change : int, default=50
     Iterations without such a change after which training stops.
 
-average : {"last", "mean", "random"}, default="last"
-    Which weights to keep: those after the last step, the mean over all steps, or
-    those after a uniformly random step, the rule analysed in [2]_.
+average : {"auto", "last", "mean", "epoch", "random"}, default="auto"
+    Which weights to keep: those after the last step, the mean over all steps, that over
+    the steps of the last epoch, or those after a uniformly random step, the rule analysed in [2]_.
+    "auto" is "last", and "epoch" where solver "auto" takes batches.
 
 random_state : int, RandomState instance or None, default=None
     Determines initial weights, batches and the random step.
@@ -196,8 +203,12 @@ pairs_evaluated_curve_, nodes_visited_curve_, neurons_rescanned_curve_ : ndarray
     Work of the search in each iteration: inner products computed, tree nodes
     tested or taken whole, neurons whose samples were searched anew.
 
-search_ : str
-    The search that was used.
+rows_curve_ : ndarray of shape (n_iter_,)
+    Rows in the sums of each iteration, summed over the networks: all samples, as many as an epoch draws, or
+    a sample of rows in blocks.
+
+search_, solver_ : str
+    The search and the solver that were used.
 
 stop_reason_ : {"tol", "validation", "callback", "max_iter"}
     Why training ended: by `tol` or by the validation score for ``n_iter_no_change``

@@ -123,6 +123,8 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
 
     {pairs_evaluated_curve_}
 
+    {rows_curve_}
+
     {search_}
 
     {cv_prediction_}
@@ -175,7 +177,7 @@ class SparseShiftedReLUClassifier(Classification, SparseShiftedReLU):
     5. With `cv` several networks are trained, each stopped by samples that it leaves out, and
        their mean is returned; the papers train one, to the end.
     6. More than 2,097,152 rows are taken in blocks; which fold a row belongs to then follows from a hash
-       of its features.
+       of its features, and gradient descent may begin with a sample of the rows: see `solver`.
 
     float32 input is computed in float32, all other in float64.  Results are the same
     bits for any number of threads; for another search they are the same bits, or, where

@@ -116,6 +116,8 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
 
     {pairs_evaluated_curve_}
 
+    {rows_curve_}
+
     {search_}
 
     {cv_prediction_}
@@ -173,7 +175,7 @@ class SparseShiftedReLURegressor(Regression, SparseShiftedReLU):
        their mean is returned; the papers train one, to the end.
     9. The linear part is fitted first; with it, y stands above for what it leaves.
     10. More than 2,097,152 rows are taken in blocks; which fold a row belongs to then follows from a hash
-        of its features.
+        of its features, and gradient descent may begin with a sample of the rows: see `solver`.
 
     float32 input is computed in float32, all other in float64.  Results are the same
     bits for any number of threads; for another search they are the same bits, or, where
