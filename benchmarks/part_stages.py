@@ -56,9 +56,7 @@ def stages(n_rows):
     parts = linear.parts_of(model)
     lifted = timed("lifted", starting.lifted, labelled, model._lift(), targets, np.float32, parts)
     chosen = timed("chosen", rows_in_parts.chosen_part, lifted, np.ones(2, dtype=bool), rows_in_parts.ALL_ROWS)
-    terms = rows_in_parts.Terms(
-        network, lifted.samples.n_features, targets.make_loss(), "brute", 1.0, float(n_rows)
-    )
+    terms = rows_in_parts.Terms(network, lifted.samples.n_features, targets.make_loss(), "brute", 1.0, float(n_rows))
     problem = timed("problem", rows_in_parts.problem_of, chosen, 0, terms)
     evaluation = timed("evaluate", Problem.evaluate, problem, network)
     timed("pairs in common", common_pairs, problem, evaluation, evaluation)

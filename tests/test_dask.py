@@ -276,6 +276,36 @@ def test_rows_grow_as_in_one_memory(client, monkeypatch):
     np.testing.assert_allclose(model.hidden_weights_, local.hidden_weights_, atol=1e-7)
 
 
+def test_rows_of_gradient_descent_grow_as_in_blocks(client, monkeypatch):
+    import sksparsenn._training.growing_rows as growing
+    from sksparsenn._estimators import summed_rows, summed_training
+
+    monkeypatch.setattr(summed_rows, "MANY_ROWS", 600)
+    monkeypatch.setattr(growing, "FIRST_ROWS", 150)
+    monkeypatch.setattr(summed_training, "MOST_ROWS_AT_ONCE", 1000)
+    client.run(_few_keys)
+    try:
+        X, y, _ = table()
+        model, local = pair("descent", max_iter=30)
+        model.fit(in_partitions(X, SIZES), in_partitions(y, SIZES))
+        local.set_params(cv=3).fit(X, y)
+    finally:
+        client.run(_few_keys, None)
+    assert local.rows_curve_[0] < 600 < local.rows_curve_[-1]
+    np.testing.assert_array_equal(model.rows_curve_, local.rows_curve_)
+    np.testing.assert_allclose(model.hidden_weights_, local.hidden_weights_, atol=1e-8)
+
+
+def test_partitions_of_ordinary_size(client):
+    # In one memory, gradient descent finds who fires on more than 2,048 rows by groups of them.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((9000, D))
+    y = np.sin(2 * X[:, 0]) + X[:, 1]
+    model, local = pair("descent ridge")
+    model.fit(da.from_array(X, chunks=(4500, D)), da.from_array(y, chunks=4500))
+    np.testing.assert_allclose(model.hidden_weights_, local.fit(X, y).hidden_weights_, atol=1e-8)
+
+
 def _few_keys(most=601):
     from sksparsenn._estimators.summed_rows import SmallestKeys
     from sksparsenn._training.growing_rows import MANY_ROWS

@@ -1,4 +1,4 @@
-"""What first-order training does where it is left to it: gradient descent on few rows, batches on many, growing parts."""
+"""What first-order training does by itself: gradient descent on few rows, batches on many, parts whose rows grow."""
 
 import numpy as np
 import pytest
@@ -77,11 +77,32 @@ def test_an_epoch_counts_the_rows_that_it_draws(many):
     np.testing.assert_array_equal(model.rows_curve_, np.full(4, 2 * 2 * 500))
 
 
-def test_batches_are_no_larger_than_tables_of_few_distinct_rows_need(many):
-    X, y = table(50)
-    model = clone(MODELS["regressor"]).fit(np.tile(X, (40, 1)), np.tile(y, 40))
+def test_copies_count_as_weights_do(many):
+    """Few rows are few, however often each comes; so many that come twice are batches of the same rows."""
+    X, y = table(900)
+    rows = np.repeat(np.arange(900), 2)
+    weighted = clone(MODELS["regressor"]).fit(X, y, sample_weight=np.full(900, 2.0))
+    assert weighted.solver_ == clone(MODELS["regressor"]).fit(X[rows], y[rows]).solver_ == "gd"
+
+    X, y = table(1500)
+    X_val, y_val = table(300, seed=1)
+    model = clone(MODELS["regressor"]).set_params(cv=None, linear_part=False, batch_size=100)
+    counts = np.random.default_rng(2).integers(1, 4, 1500)
+    rows = np.random.default_rng(3).permutation(np.repeat(np.arange(1500), counts))
+    held_out = {"X_val": X_val, "y_val": y_val}
+    weighted, copied = clone(model).fit(X, y, sample_weight=counts, **held_out), model.fit(X[rows], y[rows], **held_out)
+    assert copied.solver_ == weighted.solver_ == "sgd"
+    np.testing.assert_allclose(copied.hidden_weights_, weighted.hidden_weights_, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(copied.rows_curve_, weighted.rows_curve_)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
+def test_batches_of_classes(many, loss):
+    X, y = table(1500, MODELS["classifier"])
+    groups = np.arange(1500) // 3
+    model = clone(MODELS["classifier"]).set_params(loss=loss, max_iter=10).fit(X, y, groups=groups)
     assert model.solver_ == "sgd"
-    assert set(model.rows_curve_) <= {2 * 200}
+    assert model.score(X, y) > 0.75
 
 
 def test_patience_with_batches_ends_after_a_part_of_it(many):
@@ -165,6 +186,28 @@ def test_training_does_not_end_before_it_has_seen_all_rows(in_parts, monkeypatch
     # It goes on from the best weights on the sample.
     scores = model.validation_scores_
     assert scores[first] > scores[:first].max() - 0.02
+
+
+@pytest.mark.parametrize("average", ["mean", "random"])
+def test_rows_do_not_grow_by_losses_of_different_networks(in_parts, average):
+    model = clone(MODELS["regressor"]).set_params(average=average).fit(*table(3000))
+    assert set(model.rows_curve_) == {3000}
+
+
+def test_samples_with_many_pairs_stay_in_blocks(in_parts, monkeypatch):
+    monkeypatch.setattr(summed_rows, "FEW_PAIRS", 1)
+    searched = []
+    together = summed_rows.NetworkRows._together
+
+    def spy(self, *arguments):
+        parts, rows = together(self, *arguments)
+        searched.append(parts is self.parts)
+        return parts, rows
+
+    monkeypatch.setattr(summed_rows.NetworkRows, "_together", spy)
+    clone(MODELS["regressor"]).fit(*table(3000))
+    assert searched
+    assert all(searched)
 
 
 def test_steps_on_more_rows_begin_with_what_these_allow(in_parts):

@@ -109,6 +109,15 @@ def test_refusals_name_what_the_user_gave_and_what_to_do(Estimator, convert, mon
         Estimator(100_000, shift=2.0).fit(convert(X), X[:, 0] > 0)
 
 
+@pytest.mark.parametrize(("average", "needed"), [("last", "32.0 MB"), ("epoch", "48.0 MB")])
+def test_means_of_weights_are_foreseen(average, needed, monkeypatch):
+    monkeypatch.setattr(_memory, "available_memory", lambda: 30_000_000)
+    X = np.random.default_rng(0).standard_normal((20, 7))  # 8 lifted
+    model = SparseShiftedReLURegressor(125_000, solver="sgd", average=average, cv=None, shift=2.0)
+    with pytest.raises(MemoryError, match=f"needs {needed} of memory"):
+        model.fit(X, X[:, 0])
+
+
 # ---------------------------------------------------------------------------------------
 # Sizes that users name
 # ---------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ def test_loaded_estimators_are_fitted_again(name):
         model.fit(*make_pickles.ESTIMATORS[name][1]())
         assert all(np.isfinite(answer).all() for answer in numbers(make_pickles.answers(name, model)))
         assert getattr(model, "n_iter_", 0) == before * (2 if goes_on else 1)
+        if hasattr(model, "rows_curve_"):
+            assert len(model.rows_curve_) == model.n_iter_
 
 
 def numbers(answers):

@@ -129,11 +129,16 @@ class BaseShiftedReLU(FittedNetwork, SummedTraining, Validating, WarmStart, Call
         """Return whether steps are taken on batches of the rows."""
         return False
 
+    def _averages(self, in_batches):
+        """Return whether weights of several steps are kept."""
+        return False
+
     def _add_members(self, start, activation, memory, *, continues, stream):
         """Add the networks to train, each with the rows that it trains on and those that stop it."""
         require_training_memory(
-            start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=start.validates
-        )
+            start.samples, start.n_networks * self.width, start.table.X.shape[1], validates=start.validates,
+            averages=self._averages(start.in_batches),
+        )  # fmt: skip
         if not continues:
             self._fitted_width = self.width
         keys = row_keys(start.table.X) if self.alpha == "auto" else None

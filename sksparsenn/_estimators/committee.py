@@ -72,6 +72,7 @@ def of_single_network(state):
             member["State.history"] = np.stack(columns, axis=1).astype(np.float64)
             member |= {"State.n_steps": len(columns[0]), "State.objective": state["objective_"]}
         else:
+            member["State.rows_curve"] = state["rows_curve_"]
             member["State.work_curve"] = np.stack([state[f"{name}_curve_"] for name in Work._fields], axis=1)
         state["_training"] = of_all | {"members": [member]}
     return state

@@ -116,10 +116,10 @@ solver : {"auto", "gd", "sgd"}, default="auto"
     "gd" takes all samples in each iteration [1]_.  "sgd" draws ``batch_size`` of
     them with replacement, with probability proportional to their weight, and an
     iteration is an epoch: as many batches as make up the number of samples [2]_.
-    "auto" is "gd" on up to 65,536 samples and "sgd" on more, if rows left out or held out
-    stop training, X is dense and ``search="auto"``; there patience is a fifth of ``n_iter_no_change``
-    epochs, each of which has to close 0.3 % of what the best score lacks.  More than 2,097,152 rows
-    are taken in blocks: there "auto" is "gd", which begins with a sample of the rows that grows.
+    "auto" is "gd" on up to 65,536 distinct samples and "sgd" on more, if rows left out or held out
+    stop training, X is dense and ``search="auto"``; there an epoch has to close 0.3 % of what the best
+    score lacks, and a fifth of ``n_iter_no_change`` epochs that do not are enough to end.  Where more than
+    2,097,152 rows are taken in blocks, "auto" is "gd", which begins with a sample of the rows that grows.
 
 search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="auto"
     How the firing neurons are found.  All searches are exact: the same neurons
@@ -138,7 +138,7 @@ search : {"auto", "margin", "data", "weights", "max_tree", "brute"}, default="au
 
     Sparse X takes "margin" and "brute".
 
-    "auto" takes "margin" for solver "gd".  For "sgd" it takes "brute", or, with
+    "auto" takes "margin" for solver "gd", and a scan of blocks.  For "sgd" it takes "brute", or, with
     `momentum` and `alpha` 0, where a step moves only neurons that fire, "weights"
     if a tree over the initial weights pays, which takes few features.
 
@@ -208,7 +208,7 @@ rows_curve_ : ndarray of shape (n_iter_,)
     a sample of rows in blocks.
 
 search_, solver_ : str
-    The search and the solver that were used.
+    The search and the solver that were used; where rows grow, the search on the first sample.
 
 stop_reason_ : {"tol", "validation", "callback", "max_iter"}
     Why training ended: by `tol` or by the validation score for ``n_iter_no_change``

@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 
 from sksparsenn._estimators.base import BaseShiftedReLU
 from sksparsenn._estimators.committee import joined
@@ -11,6 +12,7 @@ from sksparsenn._estimators.docstrings import FIT, shares
 from sksparsenn._estimators.start import Weighting
 from sksparsenn._estimators.summed_rows import Terms, summed_growing_rows
 from sksparsenn._estimators.summed_start import SummedMember
+from sksparsenn._samples.drawing import row_keys
 from sksparsenn._search.choice import make_search
 from sksparsenn._search.searches import SEARCHES, SPARSE_SEARCHES
 from sksparsenn._search.work import Work
@@ -154,11 +156,11 @@ class SparseShiftedReLU(BaseShiftedReLU):
         network, n_features = member.network, member.samples.n_features
         terms = Terms(network, n_features, loss, self.search, weight, weight)
         state = State(network, member.anchor, np.zeros_like(network.weights))
-        growing = summed_growing_rows(member, n_rows, terms, state) if self.solver == "auto" else None
-        if growing is None:
-            problem = rows.problem(terms, n_rows)
-        else:
-            problem = growing.problem(state.n_rows, network.weights)
+        # Rows grow by the losses of one network, so not where means over many steps are scored.
+        grows = self.solver == "auto" and self.average in ("auto", "last", "epoch")
+        growing = summed_growing_rows(member, n_rows, terms, state) if grows else None
+        all_rows = growing is None
+        problem = rows.problem(terms, n_rows) if all_rows else growing.problem(state.n_rows, network.weights)
         average = self._average(in_batches=False)
         stopping = Stopping(self.tol, self.n_iter_no_change, noisy=not loss.smooth)
         average.begin(member.random_state)
@@ -244,10 +246,12 @@ class SparseShiftedReLU(BaseShiftedReLU):
             del self._target_moments, self._rows_seen
 
     def _takes_batches(self, X, validates):
-        """Return whether steps are taken on batches of the rows; "auto" does so on many rows, if others stop it."""
+        """Return whether steps are taken on batches of the rows; "auto" does so on many, if others stop it."""
         if self.solver != "auto":
             return self.solver == "sgd"
-        return isinstance(X, np.ndarray) and len(X) > MANY_ROWS and validates and self.search == "auto"
+        if not validates or self.search != "auto" or issparse(X) or len(X) <= MANY_ROWS:
+            return False
+        return len(np.unique(row_keys(X))) > MANY_ROWS  # copies count for nothing, as weights do
 
     def _setting(self, name, in_batches):
         """Return a parameter, or what "auto" stands for."""
@@ -255,6 +259,10 @@ class SparseShiftedReLU(BaseShiftedReLU):
         if value != "auto":
             return value
         return (OF_BATCHES if in_batches and self.solver == "auto" else OF_SOLVERS)[name]
+
+    def _averages(self, in_batches):
+        """Return whether weights of several steps are kept."""
+        return self._setting("average", in_batches) != "last"
 
     def _average(self, in_batches):
         """Return what tells which weights to keep."""

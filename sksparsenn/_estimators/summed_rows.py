@@ -22,8 +22,8 @@ class Draw(NamedTuple):
 
 ALL_ROWS = Draw(EVERYTHING, 0)
 
-# So many rows take little memory.
-FEW_ROWS = 1 << 20
+# So many rows take little memory, and so do lists of who fires, of so many pairs of rows and neurons.
+FEW_ROWS, FEW_PAIRS = 1 << 20, 1 << 30
 
 
 class Terms(NamedTuple):
@@ -59,7 +59,7 @@ class NetworkRows(NamedTuple):
     def problem(self, terms, n_rows, share=1.0, draw=ALL_ROWS):
         """Return the problem of the rows to train on, or of a sample of them that has this share of their weight."""
         terms = terms._replace(divisor=terms.divisor * share)
-        parts, rows = self._together(n_rows, chosen_part, self.lifted, self.trains, draw)
+        parts, rows = self._together(n_rows, terms.network, chosen_part, self.lifted, self.trains, draw)
         if parts is self.parts and parts.bring_together:  # lists would be made anew for each use
             terms = terms._replace(search="brute")
         problems, keys = parts.map(problem_of, rows, self.place, terms), parts.map(keys_of, rows)
@@ -71,12 +71,13 @@ class NetworkRows(NamedTuple):
     def held_out(self, targets, network):
         """Return the rows left out, as what scores networks."""
         n_rows = int(self.parts.sum(totals_of, self.lifted, self.leaves_out, ALL_ROWS)[0])
-        parts, rows = self._together(n_rows, chosen_part, self.lifted, self.leaves_out, ALL_ROWS)
+        parts, rows = self._together(n_rows, network, chosen_part, self.lifted, self.leaves_out, ALL_ROWS)
         return SummedHeldOutRows(parts, parts.map(held_out_of, rows, self.place, targets, network))
 
-    def _together(self, n_rows, function, *arguments):
+    def _together(self, n_rows, network, function, *arguments):
         """Return parts and a column of rows that a function chooses: few are brought together where that is wanted."""
-        if self.parts.bring_together and n_rows <= FEW_ROWS:
+        few = n_rows <= FEW_ROWS and n_rows * len(network.weights) <= FEW_PAIRS
+        if self.parts.bring_together and few:
             rows = self.parts.sum(function, *arguments)
             return Parts(), Column([rows if rows.weights.all() else rows.part(rows.weights > 0)])
         return self.parts, self.parts.map(function, *arguments)

@@ -182,7 +182,8 @@ class SummedTraining:
 
     def _add_summed_members(self, start, activation, n_labels):
         """Add the networks to train, each with the rows that it trains on and those that stop it."""
-        require_training_memory(start.samples, start.n_networks * self.width, self.n_features_in_)
+        averages = self._averages(start.in_batches)
+        require_training_memory(start.samples, start.n_networks * self.width, self.n_features_in_, averages=averages)
         self._fitted_width = self.width
         folds = start.folds
         stops = folds is not None and (not start.calibrates or self._stops_early(leaves_out=True))

@@ -7,6 +7,8 @@ from sksparsenn._utils.memory import require_memory
 FEW_SAMPLES = 1 << 11
 # Measured: of so few pairs a scan takes less time than the upkeep of lists.
 FEW_PAIRS = 1 << 18
+# Of a weight: its mean over steps, and the change of that.
+BYTES_OF_MEANS = 16
 # Numbers of samples have bits to spare up to here, for flags.
 MANY_SAMPLES = 1 << 30
 
@@ -44,8 +46,8 @@ def make_validation_search(samples, W, threshold, *, in_batches):
     return make_search("brute" if in_batches or few else "margin", samples, W, threshold, in_batches=in_batches)
 
 
-def require_training_memory(samples, width, n_features, *, validates=False):
+def require_training_memory(samples, width, n_features, *, validates=False, averages=False):
     """Raise MemoryError, before anything is allocated, if what training needs beyond the search would not fit."""
     arrays = samples.arrays_in_training + validates * samples.arrays_in_validation
-    n_bytes = arrays * width * samples.shape[1] * samples.itemsize
+    n_bytes = (arrays * samples.itemsize + averages * BYTES_OF_MEANS) * width * samples.shape[1]
     require_memory(n_bytes, f"training {width} neurons on {n_features} features", "lower width")

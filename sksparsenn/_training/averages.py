@@ -34,7 +34,9 @@ class MeanIterate(LastIterate):
         self.n_steps += 1
         if self.kept is None:
             self.kept = np.zeros(weights.shape)
-        self.kept += (weights - self.kept) / self.n_steps
+        change = weights - self.kept
+        change /= self.n_steps
+        self.kept += change
 
     def weights(self, last):
         return self.kept.astype(last.dtype, copy=False)

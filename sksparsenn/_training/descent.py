@@ -128,8 +128,10 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None, g
         if stopping is not None and stopping.reached(state.loss_curve):
             state.stop_reason = "tol"
         # 6. Sum over more rows where they would lower the error on others, and over all of them before the end.
-        watches = growing is not None
-        weights = growing.go_on_from(draw.problem, state, state.misfit, early_stopping) if watches else None
+        #    Patience stays: a single step gains little, however many rows decide it.
+        weights = None
+        if growing is not None:
+            weights = growing.go_on_from(draw.problem, state, state.misfit, early_stopping)
         if weights is not None:
             draw = AllRows(growing.problem(state.n_rows, weights))
             begin_on(draw.problem, weights, state, options)

@@ -8,10 +8,10 @@ held out by up to
     gain = 1/2 (loss held out - loss on the sample) (1 - r/n),
 
 in which neither p nor v needs to be known.  While the ridge is large, or the steps of gradient descent are few, p is
-small, and few rows are enough; as the ridge falls, or the steps add up, the gain grows, and once it is more than a share
-LARGEST_GAIN of the loss held out, the sample becomes FACTOR times as large.  Where the score on rows held out has ceased
-to improve, training goes on from the best weights and their ridge with all rows.  Samples are nested, and drawn by
-chance from the distinct rows.
+small, and few rows are enough; as the ridge falls, or the steps add up, the gain grows, and once it is more than a
+share LARGEST_GAIN of the loss held out, the sample becomes FACTOR times as large.  Where the score on rows held out has
+ceased to improve, training goes on from the best weights and their ridge with all rows.  Samples are nested, and drawn
+by chance from the distinct rows.
 
 The objective of a sample whose rows have a share s of the weight is that of all rows but for chance: the weights of its
 rows are divided by s, and so is the ridge where it falls, which on the path is one for a table as long as the sample.

@@ -73,8 +73,9 @@ OF_GAUSS_NEWTON = {
 OF_FIRST_ORDER = {
     "solver": '``solver`` is "auto" or "gd".',
     "step": (
-        "Every step takes all rows, or, with ``solver=\"auto\"`` and more than 65,536 rows, a sample of them that grows;\n"
-        "       the estimator without Dask takes batches of so many.  Who fires is found by margin lists or a scan of each part."
+        'Every step takes all rows, or, with ``solver="auto"`` and more than 65,536 rows, a sample of them that\n'
+        "       grows; the estimator without Dask takes batches of so many.  Who fires is found by margin lists or a\n"
+        "       scan of each part."
     ),
 }
 
