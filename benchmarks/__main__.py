@@ -23,7 +23,7 @@ PARTS = (
     "quality", "classification", "settings", "defaults", "default_classifiers", "intervals",
     "step_against_width", "steps", "searches", "half_space", "sparse_input", "even_polynomials",
     "iteration_against_width", "solvers", "path_solvers", "rates", "time_to_loss", "large_tables", "long_tables",
-    "first_order_rows", "memory_mapped", "part_stages", "cluster", "prediction",
+    "growing_rows", "first_order_rows", "memory_mapped", "part_stages", "cluster", "prediction",
 )  # fmt: skip
 
 
