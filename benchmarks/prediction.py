@@ -10,10 +10,12 @@ The last rows are networks of 65,536 neurons after a few steps, in three feature
 predicted with the tree over the neurons if the fit has stored one, and once more without.
 """
 
+import warnings
 from time import perf_counter
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from benchmarks.common import argument_parser, in_fresh_process, measured, megabytes, rounded
@@ -57,6 +59,7 @@ def wide_case(n_features, keeps_tree):
     """A row of the result for a wide network."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((5000, n_features)).astype(np.float32)
+    warnings.simplefilter("ignore", ConvergenceWarning)  # some steps are enough here
     model = SparseShiftedReLURegressor(WIDE, cv=None, max_iter=5, random_state=0).fit(X, X[:, 0] * X[:, 1])
     stored = hasattr(model, "_neuron_order") and model._neuron_order is not None
     if not keeps_tree:
