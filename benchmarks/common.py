@@ -81,14 +81,14 @@ def measured(run, *arguments):
     of Linux.  Memory that an earlier call has left to the allocator may hide what this one
     takes, so call it in a fresh process.
     """
-    before = _resident() if _reset_peak() else np.nan
+    before = resident() if reset_peak() else np.nan
     start = perf_counter()
     result = run(*arguments)
     seconds = perf_counter() - start
-    return result, seconds, np.nan if np.isnan(before) else max(_resident(peak=True) - before, 0)
+    return result, seconds, np.nan if np.isnan(before) else max(resident(peak=True) - before, 0)
 
 
-def _reset_peak():
+def reset_peak():
     """Whether the largest resident set so far could be set to the present one; takes no time worth counting."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -97,7 +97,7 @@ def _reset_peak():
     return True
 
 
-def _resident(peak=False):
+def resident(peak=False):
     """Bytes of the resident set of this process, or its peak (getrusage would count that of the parent, too)."""
     key = "VmHWM:" if peak else "VmRSS:"
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
