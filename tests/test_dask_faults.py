@@ -89,19 +89,41 @@ NOTHING = ([], 0, 0)
 
 
 def test_a_killed_worker_costs_its_own_work_only(client, expected, monkeypatch):
-    computed = []
+    before, after, killed = {}, {}, []
 
     def kill():
-        computed.append(parts_lifted(client))
-        os.kill(min(client.run(os.getpid).items())[1], signal.SIGKILL)
+        before.update(values_held(client))
+        address, process = min(client.run(os.getpid).items())
+        killed.append(address)
+        os.kill(process, signal.SIGKILL)
 
     after_iterations(monkeypatch, 4, kill)
+    after_iterations(monkeypatch, 9, lambda: after.update(values_held(client)))
     found = model().fit(*data())
-    assert computed
+    # The other worker still has what it had: rows, searches, no matter what came to it beside them.
+    (survivor,) = before.keys() - set(killed)
+    kept = before[survivor].keys() & after[survivor].keys()
+    assert kept
+    assert all(before[survivor][place] == after[survivor][place] for place in kept)
+    # Of the parts that it had then and has now, nothing is computed anew.
+    numbers = {number for number, _ in before[survivor]} & {number for number, _ in after[survivor]}
+    assert {number for number, _ in kept} == numbers
     np.testing.assert_allclose(found.hidden_weights_, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
     assert found.n_iter_ == 12
     assert left_on(client) == NOTHING
     client.wait_for_workers(2)
+
+
+def values_held(client):
+    """Which values each worker holds, by part and column, and which objects these are."""
+
+    def held(dask_worker):
+        from sksparsenn.dask._door import DOORS
+
+        doors = [door for (_, address), door in DOORS.items() if address == dask_worker.address]
+        return {place: id(value) for door in doors for place, value in door.values.items()}
+
+    return client.run(held)
 
 
 def parts_lifted(client):
