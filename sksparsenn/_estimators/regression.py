@@ -3,10 +3,14 @@
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 
+from sksparsenn._estimators import linear
+from sksparsenn._estimators.fitted_network import ROWS_AT_ONCE
 from sksparsenn._estimators.targets import Numbers, scale_free_r2
 from sksparsenn._estimators.uncertainty import Residuals, Spread, require_enough, upper_ends
+from sksparsenn._network.input_gradient import input_gradients
 
 
 class Regression(RegressorMixin):
@@ -125,6 +129,51 @@ class Regression(RegressorMixin):
         ends = ends * self._target_scale + self._target_mean
         ends = ends.astype(outputs.dtype)
         return ends[..., 0] if self._single_output else ends
+
+    def predict_gradient(self, X):
+        """Return how the prediction for each row changes with its features: d f / d x.
+
+        The network is linear wherever the same neurons fire, so its gradient is exact: with
+        ``z = (x - centre, constant)`` of length l and ``u = z / l``, on the sphere
+        ``g = B / sqrt(m) * sum_r a_r w_r`` over the neurons that fire on u, and ``d f / d x`` the first entries of
+        ``(g - <g, u> u) / l``, in units of y.  The linear part adds its weights, for features within the range that
+        they had in training.  Where the prediction has a kink, at a threshold or an end of such a range, it is the
+        gradient on one side.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Dense.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            In the precision that the model was fitted in.
+
+        Raises
+        ------
+        ValueError
+            If X is sparse: gradients are dense.
+        """
+        self._require_fitted()
+        X = self._checked(X)
+        if issparse(X):
+            raise ValueError(
+                "predict_gradient returns dense gradients, but X is sparse: give rows by X[rows].toarray()."
+            )
+        gradients = np.empty((len(X), self.output_weights_.shape[1], X.shape[1]), self.hidden_weights_.dtype)
+        for start in range(0, len(X), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            gradients[rows] = self._gradients_of_rows(X[rows])
+        return gradients[:, 0] if self._single_output else gradients
+
+    def _gradients_of_rows(self, X):
+        """Return the gradients of the outputs, in units of y, at checked rows."""
+        lift, linear_part = self._lift(), linear.mean_part_of(self)
+        gradients = lift.pulled_back(input_gradients(self._network(), lift(X, self.hidden_weights_.dtype)), X)
+        if linear_part is not None:
+            gradients += linear_part.gradients(X)
+        return gradients * self._target_scale[:, None]
 
     def _require_residuals(self, what):
         """Raise ValueError unless the fit left rows out."""

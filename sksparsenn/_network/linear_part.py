@@ -84,6 +84,11 @@ class LinearPart(NamedTuple):
             outputs[rows] = np.einsum("ij,oj->io", features, columns) + self.intercept
         return outputs
 
+    def gradients(self, X):
+        """Return the gradients of the outputs at the rows of a dense table, (n_samples, n_outputs, n_features)."""
+        inside = (self.features.low <= X) & (self.features.high >= X)
+        return inside[:, None] * (self.weights.T / self.features.spread)
+
 
 def _dense(extremes):
     return np.asarray(extremes.todense() if issparse(extremes) else extremes, dtype=np.float64).ravel()

@@ -78,6 +78,24 @@ class Lift(NamedTuple):
             lifted[rows, :n_lifted] = part
         return DenseSamples(lifted, n_lifted)
 
+    def pulled_back(self, gradients, X):
+        """Return gradients in rows of X, from those at the lifted rows, (n_samples, n_outputs, n_lifted).
+
+        Rows of length zero, without a constant coordinate, have none: all rows nearby are lifted elsewhere.
+        """
+        rows = centred_rows(np.ascontiguousarray(X, dtype=np.float64), self.centre, self.constant)
+        divide_rows(rows, np.einsum("ij,ij->i", rows, rows))
+        along = np.einsum("iod,id->io", gradients, rows)
+        tangential = gradients - along[:, :, None] * rows[:, None, :]
+        if self.constant is None:
+            largest = np.abs(X).max(axis=1, initial=0)  # divided by first, so that squares neither overflow nor vanish
+            largest = np.where(largest > 0, largest, np.inf).astype(np.float64)
+            scaled = X / largest[:, None]
+            inverse = 1 / np.maximum(np.sqrt(np.einsum("ij,ij->i", scaled, scaled)), 1) / largest
+        else:
+            inverse = rows[:, -1] / self.constant
+        return tangential[:, :, : X.shape[1]] * inverse[:, None, None]
+
 
 def column_spreads(X, shares):
     """Return the weighted standard deviation of each column of a dense or sparse table."""
