@@ -4,6 +4,7 @@ Environment variables
 ---------------------
 SKSPARSENN_DEBUG : if set, compile with bounds checks and assertions, and without optimisation.
 SKSPARSENN_NO_OPENMP : if set, build without threads even where OpenMP is available.
+SKSPARSENN_ABI3 : if set, build for the stable ABI of Python 3.11, so that one wheel serves all later versions.
 """
 
 import json
@@ -23,6 +24,7 @@ from setuptools.errors import CCompilerError
 
 DEBUG = bool(os.environ.get("SKSPARSENN_DEBUG"))
 NO_OPENMP = bool(os.environ.get("SKSPARSENN_NO_OPENMP"))
+ABI3 = bool(os.environ.get("SKSPARSENN_ABI3"))
 
 # Of all modules; a directive in a .pyx file would win over these.
 DIRECTIVES = {
@@ -88,7 +90,7 @@ class BuildExt(build_ext):
         """What modules are compiled with, OpenMP aside."""
         variables = "CC", "CFLAGS", "CPPFLAGS", "LDSHARED", "LDFLAGS"
         flags = {extension.name: [*extension.extra_compile_args] for extension in self.extensions}
-        return {"environment": {name: os.environ.get(name) for name in variables}, "flags": flags}
+        return {"abi3": ABI3, "environment": {name: os.environ.get(name) for name in variables}, "flags": flags}
 
     def build_extension(self, ext):
         if not self.editable_mode:
@@ -125,6 +127,8 @@ def extension(name, c_sources, flags):
         depends=HEADERS,
         include_dirs=["sksparsenn/_compiled"],  # of headers that declarations name, wherever the module is
         extra_compile_args=COMMON + flags,
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+        py_limited_api=ABI3,
     )
 
 
@@ -153,6 +157,7 @@ def cythonized(extensions):
 if __name__ == "__main__":
     setup(
         cmdclass={"build_ext": BuildExt},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
         ext_modules=cythonized(
             [
                 extension("_utils.threads", [], EXACT),
