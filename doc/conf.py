@@ -94,9 +94,9 @@ FOLDER = re.compile(r"(?<![\w/*.])[A-Za-z_]\w*(?:/\w+)*/(?![\w*])")
 
 
 def check_names(app):
-    """Warn of tests, files and folders that papers.md and developing.md name and that do not exist."""
+    """Warn of tests, files and folders that papers.md, developing.md and promises.md name and that do not exist."""
     logger = logging.getLogger(__name__)
-    for page in ("papers.md", "developing.md"):
+    for page in ("papers.md", "developing.md", "promises.md"):
         text = (ROOT / "doc" / page).read_text(encoding="utf-8")
         for module, test in re.findall(r"`(test_\w+)(?:::(\w+))?`", text):
             file = ROOT / "tests" / f"{module}.py"
