@@ -186,12 +186,15 @@ def main(arguments=None):
     parser.add_argument("--rows", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 2, 4])
     parser.add_argument("--models", nargs="*", help="parts of the names of models; all by default")
+    parser.add_argument("--width", type=int, help="another width of the networks, for a trial")
     arguments = parser.parse_args(arguments)
     rows = []
     for n_rows in arguments.rows:
         rows.append(fit_in_memory(n_rows))
         print(rows[-1], flush=True)
         for name, model in models(arguments.models).items():
+            if arguments.width and "width" in model.get_params():
+                model.set_params(width=arguments.width)
             for n_workers in arguments.workers:
                 rows.append(fit_on(n_workers, n_rows, name, clone(model)))
                 print(rows[-1], flush=True)
