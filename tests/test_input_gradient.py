@@ -93,7 +93,7 @@ def test_rows_do_not_depend_on_each_other_nor_on_chunks(fitted, monkeypatch):
     X, _ = table(name, 40, seed=2)
     together = model.predict_gradient(X)
     monkeypatch.setattr(input_gradient, "PAIRS_AT_ONCE", 7 * len(model.hidden_weights_))
-    monkeypatch.setattr(regression, "ROWS_AT_ONCE", 11)
+    monkeypatch.setattr(regression, "ENTRIES_AT_ONCE", 60)
     np.testing.assert_array_equal(model.predict_gradient(X), together)
 
 
@@ -122,6 +122,24 @@ def test_a_row_of_zeros_without_a_constant_coordinate_has_no_gradient():
     X, y = table("")
     model = clone(MODELS["no intercept"]).set_params(linear_part=False).fit(X, y)
     np.testing.assert_array_equal(model.predict_gradient(np.zeros((1, 3))), 0)
+
+
+def test_gradients_beyond_all_numbers_are_refused():
+    X, y = table("")
+    model = clone(MODELS["first order"]).set_params(cv=None).fit(X * 1e-300, y)
+    model._target_scale = model._target_scale * 1e300
+    with pytest.raises(ValueError, match="the gradient of row 0 of X does not fit into float64"):
+        model.predict_gradient(X[:3] * 1e-300)
+
+
+def test_memory_for_gradients_is_foreseen(monkeypatch):
+    import sksparsenn._utils.memory as memory
+
+    X, y = table("")
+    model = SparseShiftedReLURegressor(50, max_iter=2, cv=None).fit(X, y)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1_000_000)
+    with pytest.raises(MemoryError, match="gradients for 1000000 rows needs 24.0 MB"):
+        model.predict_gradient(np.zeros((1_000_000, 3)))
 
 
 def test_what_is_refused():

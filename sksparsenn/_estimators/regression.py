@@ -1,5 +1,6 @@
 """Regression: what regressors share: predictions in the user's units, and their score."""
 
+from math import prod
 from numbers import Real
 
 import numpy as np
@@ -7,10 +8,14 @@ from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 
 from sksparsenn._estimators import linear
-from sksparsenn._estimators.fitted_network import ROWS_AT_ONCE
+from sksparsenn._estimators.held_out import first_bad_row
 from sksparsenn._estimators.targets import Numbers, scale_free_r2
 from sksparsenn._estimators.uncertainty import Residuals, Spread, require_enough, upper_ends
 from sksparsenn._network.input_gradient import input_gradients
+from sksparsenn._utils.memory import require_memory
+
+# Of gradients that are computed at a time: a few arrays of so many numbers take some hundred megabytes.
+ENTRIES_AT_ONCE = 1 << 22
 
 
 class Regression(RegressorMixin):
@@ -153,7 +158,9 @@ class Regression(RegressorMixin):
         Raises
         ------
         ValueError
-            If X is sparse: gradients are dense.
+            If X is sparse, as gradients are dense, or if a gradient is beyond the range of that precision.
+        MemoryError
+            If the gradients would not fit into memory; the message names the amount.
         """
         self._require_fitted()
         X = self._checked(X)
@@ -161,10 +168,19 @@ class Regression(RegressorMixin):
             raise ValueError(
                 "predict_gradient returns dense gradients, but X is sparse: give rows by X[rows].toarray()."
             )
-        gradients = np.empty((len(X), self.output_weights_.shape[1], X.shape[1]), self.hidden_weights_.dtype)
-        for start in range(0, len(X), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            gradients[rows] = self._gradients_of_rows(X[rows])
+        shape, dtype = (len(X), self.output_weights_.shape[1], X.shape[1]), self.hidden_weights_.dtype
+        require_memory(dtype.itemsize * prod(shape), f"gradients for {len(X)} rows", "predict fewer rows at a time")
+        gradients, n_rows = np.empty(shape, dtype), max(1, ENTRIES_AT_ONCE // prod(shape[1:]))
+        for start in range(0, len(X), n_rows):
+            rows = slice(start, start + n_rows)
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradients[rows] = self._gradients_of_rows(X[rows])
+            bad = first_bad_row(gradients[rows])
+            if bad is not None:
+                raise ValueError(
+                    f"the gradient of row {start + bad} of X does not fit into {dtype}: multiply X by a constant, or "
+                    "divide y by one, and fit again."
+                )
         return gradients[:, 0] if self._single_output else gradients
 
     def _gradients_of_rows(self, X):

@@ -99,7 +99,7 @@ def descend(state, options, draw, average, stopping=None, early_stopping=None, g
     ----------
     state : State
     options : Options
-    draw : BatchSampler or SinglePass
+    draw : AllRows, BatchSampler or SinglePass
         Returns the problem of the next batch.
     average : LastIterate
         Which weights to return.

@@ -184,6 +184,21 @@ class RegressorOnDask(OnDask):
         self._require_residuals("predict_interval")
         return self._applied("predict_interval", X, (2, *self._of_a_row), coverage=coverage)
 
+    def predict_gradient(self, X):
+        """Return how the prediction for each row changes with its features.
+
+        Parameters
+        ----------
+        X : dask array or data frame of shape (n_samples, n_features), or array-like
+
+        Returns
+        -------
+        gradients : dask array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            Lazy; of rows in memory a NumPy array.
+        """
+        check_is_fitted(self)
+        return self._applied("predict_gradient", X, (*self._of_a_row, self.n_features_in_))
+
 
 class ClassifierOnDask(OnDask):
     """Lazy predictions of labels, scores and probabilities."""
