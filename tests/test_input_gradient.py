@@ -138,7 +138,7 @@ def test_memory_for_gradients_is_foreseen(monkeypatch):
     X, y = table("")
     model = SparseShiftedReLURegressor(50, max_iter=2, cv=None).fit(X, y)
     monkeypatch.setattr(memory, "available_memory", lambda: 1_000_000)
-    with pytest.raises(MemoryError, match="gradients for 1000000 rows needs 24.0 MB"):
+    with pytest.raises(MemoryError, match=r"gradients for 1000000 rows needs 24\.0 MB"):
         model.predict_gradient(np.zeros((1_000_000, 3)))
 
 

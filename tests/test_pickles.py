@@ -66,6 +66,9 @@ def test_loaded_estimators_are_fitted_again(name):
     for folder in folders_with(name):
         model = loaded(folder, name)
         before, goes_on = getattr(model, "n_iter_", 0), name.endswith("_to_continue")
+        if "regressor" in name or "classifier" in name:
+            assert len(model.rows_curve_) == before
+            assert isinstance(model.solver_, str)
         model.fit(*make_pickles.ESTIMATORS[name][1]())
         assert all(np.isfinite(answer).all() for answer in numbers(make_pickles.answers(name, model)))
         assert getattr(model, "n_iter_", 0) == before * (2 if goes_on else 1)

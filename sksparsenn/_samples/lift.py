@@ -81,7 +81,7 @@ class Lift(NamedTuple):
     def pulled_back(self, gradients, X):
         """Return gradients in rows of X, from those at the lifted rows, (n_samples, n_outputs, n_lifted).
 
-        Rows of length zero, without a constant coordinate, have none: all rows nearby are lifted elsewhere.
+        Without a constant coordinate, no neuron fires on a row of zeros, whose gradient is zero.
         """
         rows = centred_rows(np.ascontiguousarray(X, dtype=np.float64), self.centre, self.constant)
         divide_rows(rows, np.einsum("ij,ij->i", rows, rows))
@@ -89,7 +89,7 @@ class Lift(NamedTuple):
         tangential = gradients - along[:, :, None] * rows[:, None, :]
         if self.constant is None:
             largest = np.abs(X).max(axis=1, initial=0)  # divided by first, so that squares neither overflow nor vanish
-            largest = np.where(largest > 0, largest, np.inf).astype(np.float64)
+            largest = np.where(largest > 0, largest, 1).astype(np.float64)
             scaled = X / largest[:, None]
             inverse = 1 / np.maximum(np.sqrt(np.einsum("ij,ij->i", scaled, scaled)), 1) / largest
         else:
